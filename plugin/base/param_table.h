@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The one table of environment variables. Each row makes NCCL_DEVMEM_<NAME>, its parsing,
+ * its range check, its line in the log and its paragraph in docs/environment.md.
+ *
+ *   PARAM_INT(id, default, min, max, help)      plain integer
+ *   PARAM_SIZE(id, default, min, max, help)     bytes; K, M, G suffixes (powers of 1024)
+ *   PARAM_BOOL(id, default, help)               0|1|no|yes|off|on|false|true
+ *   PARAM_CHOICE(id, default, choices, help)    one of the '|'-separated words
+ *   PARAM_STR(id, default, help)                free text
+ *
+ * No include guard: the includer defines the macros first.
+ */
+PARAM_STR(IFNAME, "",
+	  "Interfaces to use, in NCCL_SOCKET_IFNAME's syntax: a comma list of name prefixes; a leading '^' excludes, a leading '=' asks for exact names. "
+	  "Empty: NCCL_SOCKET_IFNAME if that is set, else every Ethernet interface that is up and has an address; loopback only when there is nothing else.")
+PARAM_CHOICE(FAMILY, "auto", "auto|inet|inet6", "Address family of the connections. auto takes IPv4 where an interface has both.")
+PARAM_CHOICE(REQUIRE, "none", "none|zerocopy|devmem",
+	     "Lowest rung of the ladder that is acceptable. A step below it is an error instead of a warning.")
+PARAM_CHOICE(SEND, "auto", "auto|copy|zerocopy|devmem", "Highest send path to try. auto is devmem for dmabuf memory and zerocopy for host memory.")
+PARAM_CHOICE(RECV, "auto", "auto|copy|devmem", "Highest receive path to try.")
+PARAM_CHOICE(POOL_MEMORY, "auto", "auto|udmabuf|dmaheap|drm",
+	     "Where the receive pool's dmabuf comes from. auto tries dmaheap, then udmabuf, then drm.")
+PARAM_STR(DRM_DEVICE, "", "DRM node for drm memory, for instance /dev/dri/card0. Empty: the first node that can export a dumb buffer.")
+PARAM_SIZE(POOL_SIZE, 64 << 20, 1 << 20, 4095LL << 20,
+	   "Receive pool for each NIC. Kept above the sum of the receive buffers of all data sockets: connections that would exceed it are received by copy.")
+PARAM_INT(QUEUES, 1, 1, 64, "RX queues of each NIC to bind to the pool; taken from the highest free queue down, queue 0 is never taken.")
+PARAM_INT(SOCKETS, 0, 0, 16, "Data sockets a connection. 0 chooses: 1 on loopback, else 2, 4 from 50 Gbit/s, 8 from 100 Gbit/s.")
+PARAM_SIZE(CHUNK_SIZE, 128 << 10, 4 << 10, 4 << 20, "Largest piece of a message given to one data socket at a time.")
+PARAM_SIZE(INLINE_MAX, 8 << 10, 0, 64 << 10, "Messages up to this size travel in the control stream.")
+PARAM_SIZE(ZEROCOPY_MIN, 32 << 10, 4 << 10, 1 << 30, "Pieces of host memory smaller than this are copied even when zerocopy is on.")
+PARAM_SIZE(SNDBUF, 0, 0, 1 << 30, "SO_SNDBUF of data sockets. 0 leaves it to the kernel.")
+PARAM_SIZE(RCVBUF, 0, 0, 1 << 30, "SO_RCVBUF of data sockets. 0 leaves it to the kernel, but on devmem bounds it so that all sockets fit in the pool.")
+PARAM_STR(CONGESTION, "", "TCP congestion control of data sockets (TCP_CONGESTION). Empty: the system's default.")
+PARAM_INT(CONNECT_TIMEOUT, 20000, 100, 3600000, "Milliseconds until a connection that does not come up is an error.")
+PARAM_INT(PEER_TIMEOUT, 30000, 1000, 3600000, "Milliseconds of silence of a dead host until it is an error (TCP_USER_TIMEOUT and keepalive).")
+PARAM_BOOL(NIC_SETUP, 1, "Whether the plugin may set header split, RSS and flow rules itself. What it changed is put back at the end.")
+PARAM_STR(STATE_DIR, "/run/nccl-devmem", "Where it is recorded what was changed on a NIC, so that the next start can put it back after a crash.")
+PARAM_CHOICE(LOG, "info", "error|warn|info|debug", "Lines up to this level are handed to NCCL's logger.")
+PARAM_BOOL(SUMMARY, 1, "Log bytes by path, tokens and completions when the last communicator ends.")
