@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * NCCL's net plugin interface: what all versions share. One table per version: net_v6.h to
+ *net_v12.h.
+ *
+ * Declared anew, so that neither NCCL nor CUDA is needed to build. Names, values and layout are
+ *NCCL's ABI on LP64 and are checked at build time against tests/unit/nccl-net-abi.tsv. Behaviour
+ *was read off NCCL 2.30.7 (src/plugin/net.cc, src/transport/net.cc).
+ *
+ * The calls, in the order of their life. All return ncclResult_t and must not block.
+ *
+ * init	     Once per process up to version 10, once per communicator from version 11. @log stays
+ *valid until the library is unloaded; so does @profile, which may be NULL. @ctx is the plugin's
+ *own. devices   Asked after the first init only. 0 devices or an error: NCCL goes on to its next
+ *plugin. getProperties  Fills *props. Strings stay the plugin's. May be called from many threads at
+ *once. listen    Fills @handle (NCCL_NET_HANDLE_MAXSIZE bytes, perhaps unaligned), which NCCL
+ *carries to the peer. Never gives back a NULL comm with success. connect, accept  Polled: success
+ *with a NULL comm means "again". connect keeps its state inside
+ *	     @handle. accept gets an object in *dev_handle where the device type is not HOST.
+ * regMr, regMrDmaBuf  Memory stays the caller's until deregMr. NCCL closes @fd after the call
+ *returns.
+ *	     @offset is where @data lies in the dmabuf. An mhandle belongs to one comm unless
+ *regIsGlobal. isend     *request NULL with success: no room now, call again. @data must be left
+ *alone until done. irecv     The same; @n buffers of @sizes bytes, each at least as large as the
+ *message with its tag. *request comes in as NCCL_NET_OPTIONAL_RECV_COMPLETION where NCCL does not
+ *need the size. iflush    After a receive into device memory: makes it visible there. NULL request:
+ *nothing to do. test      *done 1 when finished; then, if @sizes is not NULL, one size per buffer.
+ *The request is dead after that, but for irecvConsumed. irecvConsumed  Where not NULL: the receiver
+ *has used the data of this finished request. For every receive, an empty one too. deregMr,
+ *closeSend, closeRecv, closeListen  May come with requests in flight. finalize  Ends what init
+ *began, from version 11 on.
+ *
+ * init to finalize run on application threads, isend, irecv, test, iflush and irecvConsumed on one
+ *progress thread, the rest on one service thread.
+ */
+#ifndef NCCL_NET_H
+#define NCCL_NET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum {
+	ncclSuccess = 0,
+	ncclUnhandledCudaError = 1,
+	ncclSystemError = 2,   /* a system call failed */
+	ncclInternalError = 3, /* a bug in the plugin */
+	ncclInvalidArgument = 4,
+	ncclInvalidUsage = 5, /* for instance a message larger than its receive */
+	ncclRemoteError = 6,  /* the peer is gone */
+	ncclInProgress = 7,
+	ncclNumResults = 8,
+} ncclResult_t;
+
+typedef enum {
+	NCCL_LOG_NONE = 0,
+	NCCL_LOG_VERSION = 1,
+	NCCL_LOG_WARN = 2,
+	NCCL_LOG_INFO = 3,
+	NCCL_LOG_ABORT = 4,
+	NCCL_LOG_TRACE = 5,
+} ncclDebugLogLevel;
+
+/* Bits of the logger's @flags, one per part of NCCL; NCCL_DEBUG_SUBSYS selects among them. */
+typedef enum {
+	NCCL_INIT = 0x1,
+	NCCL_COLL = 0x2,
+	NCCL_P2P = 0x4,
+	NCCL_SHM = 0x8,
+	NCCL_NET = 0x10,
+	NCCL_GRAPH = 0x20,
+	NCCL_TUNING = 0x40,
+	NCCL_ENV = 0x80,
+	NCCL_ALLOC = 0x100,
+	NCCL_CALL = 0x200,
+	NCCL_PROXY = 0x400,
+	NCCL_NVLS = 0x800,
+	NCCL_BOOTSTRAP = 0x1000,
+	NCCL_REG = 0x2000,
+	NCCL_PROFILE = 0x4000,
+	NCCL_RAS = 0x8000,
+	NCCL_ALL = ~0,
+} ncclDebugLogSubSys;
+
+/* @file and @line as the caller's __func__ or __FILE__ and __LINE__; @fmt without a newline. Any
+ * thread. */
+typedef void (*ncclDebugLogger_t)(ncclDebugLogLevel level, unsigned long flags, const char *file,
+				  int line, const char *fmt, ...);
+
+enum {
+	ncclProfilerNetEventStart = 0,
+	ncclProfilerNetEventStop = 1,
+	ncclProfilerNetEventUpdate = 2,
+	ncclProfilerNetEventUpdateAndStop = 3,
+};
+
+/* @phandle as it came with the request; @plugin_id NCCL_PROFILER_NET_TYPE_* | version of
+ * *@ext_data. */
+typedef ncclResult_t (*ncclProfilerCallback_t)(void **event, int type, void *phandle,
+					       int64_t plugin_id, void *ext_data);
+
+#define NCCL_PROFILER_NET_TYPE_SOCK (2 << 16)
+
+#define NCCL_NET_HANDLE_MAXSIZE	    128
+#define NCCL_NET_MAX_REQUESTS	    32 /* in flight per comm, times maxRecvs on the sender */
+#define NCCL_MAX_NET_SIZE_BYTES	    (1LL << 40)
+#define NCCL_NET_MAX_PLUGINS	    16
+
+/* What *request holds when irecv is called; to be read before it is overwritten. */
+#define NCCL_NET_OPTIONAL_RECV_COMPLETION 0x1
+#define NCCL_NET_MULTI_REQUEST		  0x2
+
+/* Kinds of memory: bits in ptrSupport, one of them as regMr's @type. */
+#define NCCL_PTR_HOST		     0x1
+#define NCCL_PTR_CUDA		     0x2
+#define NCCL_PTR_DMABUF		     0x4
+
+#define NCCL_NET_TRAFFIC_CLASS_UNDEF (-1)
+#define NCCL_NET_ATTR_UNDEF	     (-1)
+#define NCCL_NET_ID_UNDEF	     (-1)
+
+/* Which GPU code takes part in a receive. */
+typedef enum {
+	NCCL_NET_DEVICE_HOST = 0,
+	NCCL_NET_DEVICE_UNPACK = 1,
+	NCCL_NET_DEVICE_GIN_PROXY = 2,
+	NCCL_NET_DEVICE_GIN_GDAKI = 3,
+} ncclNetDeviceType;
+
+#define NCCL_NET_DEVICE_INVALID_VERSION	       0x0
+#define NCCL_NET_DEVICE_UNPACK_VERSION	       0x7
+#define NCCL_NET_DEVICE_UNPACK_MAX_QUEUE_DEPTH 16
+
+/*
+ * Allocated by NCCL (zeroed), filled by accept() in the call that returns the comm; @handle points
+ * to
+ * @size bytes of device memory owned by the plugin. needsProxyProgress 1: the proxy keeps calling
+ * test(). The same in every version from 7 on.
+ */
+typedef struct {
+	ncclNetDeviceType netDeviceType;
+	int netDeviceVersion;
+	void *handle;
+	size_t size;
+	int needsProxyProgress;
+} ncclNetDeviceHandle_v7_t;
+
+#endif
