@@ -1,37 +1,41 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * NCCL's net plugin interface: what all versions share. One table per version: net_v6.h to
- *net_v12.h.
+ * NCCL's net plugin interface: what all versions share. One table per version is in net_v6.h to
+ * net_v12.h.
  *
  * Declared anew, so that neither NCCL nor CUDA is needed to build. Names, values and layout are
- *NCCL's ABI on LP64 and are checked at build time against tests/unit/nccl-net-abi.tsv. Behaviour
- *was read off NCCL 2.30.7 (src/plugin/net.cc, src/transport/net.cc).
+ * NCCL's ABI on LP64; tests/unit/nccl-net-abi.tsv has the layout, and the build checks it.
+ * Behaviour was read off NCCL 2.30.7 (src/plugin/net.cc, src/transport/net.cc).
  *
- * The calls, in the order of their life. All return ncclResult_t and must not block.
+ * The calls, in the order of their life. All return ncclResult_t, and none may block.
  *
- * init	     Once per process up to version 10, once per communicator from version 11. @log stays
- *valid until the library is unloaded; so does @profile, which may be NULL. @ctx is the plugin's
- *own. devices   Asked after the first init only. 0 devices or an error: NCCL goes on to its next
- *plugin. getProperties  Fills *props. Strings stay the plugin's. May be called from many threads at
- *once. listen    Fills @handle (NCCL_NET_HANDLE_MAXSIZE bytes, perhaps unaligned), which NCCL
- *carries to the peer. Never gives back a NULL comm with success. connect, accept  Polled: success
- *with a NULL comm means "again". connect keeps its state inside
- *	     @handle. accept gets an object in *dev_handle where the device type is not HOST.
- * regMr, regMrDmaBuf  Memory stays the caller's until deregMr. NCCL closes @fd after the call
- *returns.
- *	     @offset is where @data lies in the dmabuf. An mhandle belongs to one comm unless
- *regIsGlobal. isend     *request NULL with success: no room now, call again. @data must be left
- *alone until done. irecv     The same; @n buffers of @sizes bytes, each at least as large as the
- *message with its tag. *request comes in as NCCL_NET_OPTIONAL_RECV_COMPLETION where NCCL does not
- *need the size. iflush    After a receive into device memory: makes it visible there. NULL request:
- *nothing to do. test      *done 1 when finished; then, if @sizes is not NULL, one size per buffer.
- *The request is dead after that, but for irecvConsumed. irecvConsumed  Where not NULL: the receiver
- *has used the data of this finished request. For every receive, an empty one too. deregMr,
- *closeSend, closeRecv, closeListen  May come with requests in flight. finalize  Ends what init
- *began, from version 11 on.
+ * - init: once per process up to version 10, once per communicator from version 11 on. The logger
+ *   is valid until the library is unloaded, and so is the profiler callback, which may be NULL.
+ *   *ctx is the plugin's own.
+ * - devices: asked after the first init only. With 0 devices or an error NCCL goes on to its next
+ *   plugin.
+ * - getProperties: fills *props. Strings stay the plugin's. Many threads at once.
+ * - listen: fills @handle, NCCL_NET_HANDLE_MAXSIZE bytes and perhaps unaligned, which NCCL carries
+ *   to the peer. Success comes with a comm, always.
+ * - connect, accept: polled. Success with a NULL comm means "again". connect keeps its state in
+ *   @handle. accept finds an object in *dev_handle where the device type is not HOST.
+ * - regMr, regMrDmaBuf: the memory stays the caller's. NCCL closes @fd after the call. @offset is
+ *   where @data lies in the dmabuf. An mhandle belongs to one comm unless regIsGlobal.
+ * - isend: success with a NULL *request means "no room now, again". @data is the plugin's to read
+ *   until the request is done.
+ * - irecv: the same with @n buffers; each is at least as large as the message with its tag.
+ *   *request comes in as NCCL_NET_OPTIONAL_RECV_COMPLETION where NCCL does not need the size.
+ * - iflush: after a receive into device memory, makes it visible there. A NULL *request with
+ *   success means that nothing needs to be waited for.
+ * - test: sets *done; when 1, and if @sizes is not NULL, one size per buffer. The request is gone
+ *   then, except for irecvConsumed.
+ * - irecvConsumed, where not NULL: the data of this finished receive has been used. Comes for every
+ *   receive, an empty one too, except after an abort.
+ * - deregMr, closeSend, closeRecv, closeListen: may come with requests in flight.
+ * - finalize: ends what init began, from version 11 on.
  *
- * init to finalize run on application threads, isend, irecv, test, iflush and irecvConsumed on one
- *progress thread, the rest on one service thread.
+ * init, devices, getProperties and finalize run on application threads; isend, irecv, test, iflush
+ * and irecvConsumed on one progress thread; the rest on one service thread.
  */
 #ifndef NCCL_NET_H
 #define NCCL_NET_H
@@ -81,8 +85,7 @@ typedef enum {
 	NCCL_ALL = ~0,
 } ncclDebugLogSubSys;
 
-/* @file and @line as the caller's __func__ or __FILE__ and __LINE__; @fmt without a newline. Any
- * thread. */
+/* @fmt comes without a newline. Any thread. */
 typedef void (*ncclDebugLogger_t)(ncclDebugLogLevel level, unsigned long flags, const char *file,
 				  int line, const char *fmt, ...);
 
@@ -93,8 +96,7 @@ enum {
 	ncclProfilerNetEventUpdateAndStop = 3,
 };
 
-/* @phandle as it came with the request; @plugin_id NCCL_PROFILER_NET_TYPE_* | version of
- * *@ext_data. */
+/* @phandle as it came with the request; @plugin_id a NCCL_PROFILER_NET_TYPE_* and a version. */
 typedef ncclResult_t (*ncclProfilerCallback_t)(void **event, int type, void *phandle,
 					       int64_t plugin_id, void *ext_data);
 
