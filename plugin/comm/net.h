@@ -25,7 +25,7 @@
 #define NET_PTR_DMABUF 0x4
 
 struct listen_comm;
-struct comm;	/* base of send and receive comms */
+struct comm; /* base of send and receive comms */
 struct request;
 struct mr;
 
@@ -64,7 +64,8 @@ int net_close(struct comm *comm);
 
 /* Host memory: @type NET_PTR_HOST. -ENOTSUP for NET_PTR_CUDA without a dmabuf. */
 int net_reg_mr(struct comm *comm, void *data, size_t size, int type, struct mr **ret);
-int net_reg_mr_dmabuf(struct comm *comm, void *data, size_t size, int type, uint64_t offset, int fd, struct mr **ret);
+int net_reg_mr_dmabuf(struct comm *comm, void *data, size_t size, int type, uint64_t offset, int fd,
+		      struct mr **ret);
 int net_dereg_mr(struct comm *comm, struct mr *mr);
 
 /*
@@ -72,8 +73,10 @@ int net_dereg_mr(struct comm *comm, struct mr *mr);
  * collective), -ECONNRESET/-EPIPE/-ETIMEDOUT dead peer, -EPROTO peer speaks another version or nonsense,
  * -EINVAL memory outside its registration. After an error every later call on the comm returns the same error.
  */
-int net_isend(struct comm *comm, const void *data, size_t size, int tag, struct mr *mr, struct request **ret);
-int net_irecv(struct comm *comm, void *data, size_t size, int tag, struct mr *mr, struct request **ret);
+int net_isend(struct comm *comm, const void *data, size_t size, int tag, struct mr *mr,
+	      struct request **ret);
+int net_irecv(struct comm *comm, void *data, size_t size, int tag, struct mr *mr,
+	      struct request **ret);
 /* *ret_size (may be NULL) is the size of the message, valid once *ret_done is 1. */
 int net_test(struct request *req, int *ret_done, size_t *ret_size);
 /* Nothing to flush when the CPU placed the bytes: *ret stays NULL. */

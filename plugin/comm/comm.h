@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What send and receive comms share, and their requests. Internal to plugin/comm.
+ */
+#ifndef DEVMEM_COMM_H
+#define DEVMEM_COMM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "comm/net.h"
+#include "comm/sock.h"
+#include "comm/wire.h"
+#include "mem/mr.h"
+#include "nic/nic.h"
+#include "path/path.h"
+
+enum comm_kind { COMM_SEND, COMM_RECV };
+
+/*
+ * @err:  0, or the negative errno that ended this comm; every later call returns it.
+ * @nic:  owned by the net context, outlives the comm.
+ * @peer: address of the other side, for messages.
+ * @peer_is_local: the peer has an address of this host: traffic takes the loopback device, no NIC is involved.
+ * @next, @prev: the net context's list of live comms, under its lock.
+ */
+struct comm {
+	enum comm_kind kind;
+	int err;
+	const struct nic *nic;
+	int ctrl_fd;
+	int n_socks;
+	bool peer_is_local;
+	char peer[SOCK_ADDR_TEXT];
+	struct data_sock socks[WIRE_MAX_SOCKS];
+	struct comm *next, *prev;
+};
+
+/*
+ * One isend or irecv. Lives in its comm's ring at seq % NET_MAX_REQUESTS from the call until net_test() reports it done.
+ *
+ * @data, @size: the caller's buffer; on the receive side @size is the most that may come, @total what does come.
+ * @mr: a reference is held while the request is in use, because deregMr may come at any time.
+ *
+ * Send: @assigned bytes have been given to sockets, @accepted were taken by the kernel; the memory is free when all are accepted, the
+ * control stream has been flushed up to @ctrl_end, and @zc.pending is 0.
+ * Receive: @covered bytes have been announced, @placed are in place.
+ */
+struct request {
+	struct comm *comm;
+	bool used;
+	bool matched;
+	bool announced;
+	uint32_t seq;
+	int tag;
+	uint8_t *data;
+	size_t size;
+	size_t total;
+	struct mr *mr;
+	const struct path_ops *path;
+	size_t assigned;
+	size_t accepted;
+	uint64_t ctrl_end;
+	struct zc_ref zc;
+	size_t covered;
+	size_t placed;
+};
+
+/* Records @err on @comm, says what happened to which peer in which call, and returns @err. */
+int comm_fail(struct comm *comm, int err, const char *call);
+
+/* Fills the common part; takes over all descriptors in @socks and @ctrl_fd. */
+void comm_init(struct comm *comm, enum comm_kind kind, const struct nic *nic, int ctrl_fd,
+	       const int *socks, int n_socks, const struct sockaddr *peer);
+/* Closes sockets and gives back what they held. The comm's memory is the caller's. */
+void comm_close(struct comm *comm);
+
+/* Drops the request's reference and slot. */
+void request_release(struct request *req);
+
+/* Is [data, data+size) inside @mr? Logs when not. 0 or -EINVAL. */
+int request_check(const struct comm *comm, const struct mr *mr, const void *data, size_t size,
+		  const char *call);
+
+/* Send side (send_comm.c). @ctrl_fd and @socks are connected and taken over, also on failure. */
+int send_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n_socks,
+		     const struct sockaddr *peer, struct comm **ret);
+int send_comm_post(struct comm *comm, const void *data, size_t size, int tag, struct mr *mr,
+		   struct request **ret);
+int send_comm_test(struct request *req, int *ret_done);
+void send_comm_destroy(struct comm *comm);
+
+/*
+ * Receive side (recv_comm.c). Chooses the path (binding the pool, steering the sockets); *ret_rung tells it to the peer.
+ * Takes descriptors over, also on failure.
+ */
+int recv_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n_socks,
+		     const struct sockaddr *peer, struct comm **ret, enum rung *ret_rung);
+int recv_comm_post(struct comm *comm, void *data, size_t size, int tag, struct mr *mr,
+		   struct request **ret);
+int recv_comm_test(struct request *req, int *ret_done, size_t *ret_size);
+void recv_comm_destroy(struct comm *comm);
+
+#endif

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/counter.h"
+#include "base/log.h"
+#include "base/param.h"
+#include "comm/net_internal.h"
+#include "mem/pool.h"
+
+/* Held through the whole of init and finalize, so that the two never overlap. Taken before net.lock. */
+static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/*
+ * @refs:  net_init() calls not yet finalized. @nics, @alive: written by the first and cleared by the last of them, only read
+ * in between.
+ * @comms: live comms, under @lock.
+ * @alive: a byte on a page that fork() wipes, so that a child knows it is one at the price of one load
+ * (madvise(2), MADV_WIPEONFORK). NULL where the kernel cannot: then children are not told apart.
+ */
+static struct {
+	pthread_mutex_t lock;
+	int refs;
+	struct nic *nics;
+	int n_nics;
+	struct comm *comms;
+	volatile uint8_t *alive;
+} net = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+bool net_is_forked(void)
+{
+	return net.alive && !*net.alive;
+}
+
+static void mark_alive(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	uint8_t *p = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		return;
+	if (madvise(p, page, MADV_WIPEONFORK) < 0) {
+		munmap(p, page);
+		return;
+	}
+	*p = 1;
+	net.alive = p;
+}
+
+static void unmark_alive(void)
+{
+	if (net.alive)
+		munmap((void *)net.alive, (size_t)sysconf(_SC_PAGESIZE));
+	net.alive = NULL;
+}
+
+static int family(void)
+{
+	switch (param_choice(PARAM_FAMILY)) {
+	case FAMILY_INET:
+		return AF_INET;
+	case FAMILY_INET6:
+		return AF_INET6;
+	default:
+		return AF_UNSPEC;
+	}
+}
+
+/* Says for each NIC, before anything is tried, what it could do. */
+static void log_devices(void)
+{
+	char text[SOCK_ADDR_TEXT];
+	int i;
+
+	for (i = 0; i < net.n_nics; i++) {
+		const struct nic *nic = &net.nics[i];
+		struct nic_caps caps;
+
+		nic_probe(nic, &caps);
+		log_info("device %d: %s %s, %d Mbit/s; devmem receive: %s; devmem send: %s", i,
+			 nic->name, sock_addr_text((const struct sockaddr *)&nic->addr, text),
+			 nic->speed_mbps, caps.rx_devmem.err ? caps.rx_devmem.reason : "yes",
+			 caps.tx_devmem.err ? caps.tx_devmem.reason : "yes");
+	}
+}
+
+static int init_first(void)
+{
+	struct verdict why = { 0 };
+	const char *filter;
+	int r;
+
+	param_load();
+	nic_restore_stale();
+	filter = param_str(PARAM_IFNAME);
+	r = nic_list(filter, family(), &net.nics, &net.n_nics, &why);
+	if (r < 0) {
+		log_err("listing network interfaces failed: %s",
+			why.reason[0] ? why.reason : strerror(-r));
+		return r;
+	}
+	if (net.n_nics == 0) {
+		log_warn("no network interface to use: %s%s%s", why.reason,
+			 why.remedy[0] ? "; remedy: " : "", why.remedy);
+		free(net.nics);
+		net.nics = NULL;
+		return -ENODEV;
+	}
+	mark_alive();
+	log_devices();
+	return 0;
+}
+
+int net_init(void)
+{
+	int r = 0;
+
+	if (net_is_forked()) {
+		log_err("this process was forked from one that had initialised the plugin and "
+			"cannot use it: start workers "
+			"with spawn or forkserver instead of fork");
+		return -ENOTSUP;
+	}
+	pthread_mutex_lock(&init_lock);
+	if (net.refs == 0)
+		r = init_first();
+	if (r == 0)
+		net.refs++;
+	pthread_mutex_unlock(&init_lock);
+	return r;
+}
+
+static void close_comm(struct comm *comm)
+{
+	net_untrack_comm(comm);
+	if (comm->kind == COMM_SEND)
+		send_comm_destroy(comm);
+	else
+		recv_comm_destroy(comm);
+}
+
+static void finalize_last(void)
+{
+	if (net_is_forked()) {
+		/* Our copies of the parent's objects: let the memory go with the process, touch nothing else. */
+		nic_forget();
+		return;
+	}
+	/* After an abort NCCL closes neither comms nor what was half open (NCCL src/transport/net.cc). */
+	while (net.comms)
+		close_comm(net.comms);
+	connect_sweep();
+	listen_comm_sweep();
+	if (param_bool(PARAM_SUMMARY))
+		counter_log_summary();
+	pool_reset();
+	ladder_reset();
+	free(net.nics);
+	net.nics = NULL;
+	net.n_nics = 0;
+	unmark_alive();
+}
+
+int net_finalize(void)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&init_lock);
+	if (net.refs == 0)
+		r = -EINVAL;
+	else if (--net.refs == 0)
+		/* Nobody else is inside the plugin now: NCCL finalizes after its proxy threads have ended. */
+		finalize_last();
+	pthread_mutex_unlock(&init_lock);
+	return r;
+}
+
+const struct nic *net_nic(int dev)
+{
+	return dev >= 0 && dev < net.n_nics ? &net.nics[dev] : NULL;
+}
+
+int net_devices(int *ret_n)
+{
+	*ret_n = net.n_nics;
+	return 0;
+}
+
+int net_props_get(int dev, struct net_props *ret)
+{
+	const struct nic *nic = net_nic(dev);
+
+	if (!nic)
+		return -EINVAL;
+	*ret = (struct net_props){
+		.name = nic->name,
+		.pci_path = nic->pci_path[0] ? nic->pci_path : NULL,
+		.guid = nic->guid,
+		.ptr_support = NET_PTR_HOST | NET_PTR_DMABUF,
+		.speed_mbps = nic->speed_mbps,
+		.max_comms = 65536,
+		.latency_us = 0,
+	};
+	return 0;
+}
+
+void net_track_comm(struct comm *comm)
+{
+	pthread_mutex_lock(&net.lock);
+	comm->prev = NULL;
+	comm->next = net.comms;
+	if (net.comms)
+		net.comms->prev = comm;
+	net.comms = comm;
+	pthread_mutex_unlock(&net.lock);
+}
+
+void net_untrack_comm(struct comm *comm)
+{
+	pthread_mutex_lock(&net.lock);
+	if (comm->prev)
+		comm->prev->next = comm->next;
+	else
+		net.comms = comm->next;
+	if (comm->next)
+		comm->next->prev = comm->prev;
+	pthread_mutex_unlock(&net.lock);
+}
+
+int net_listen(int dev, void *handle, struct listen_comm **ret)
+{
+	const struct nic *nic = net_nic(dev);
+
+	if (!nic)
+		return -EINVAL;
+	return listen_comm_create(nic, handle, ret);
+}
+
+int net_connect(int dev, void *handle, struct comm **ret)
+{
+	const struct nic *nic = net_nic(dev);
+
+	if (!nic)
+		return -EINVAL;
+	return connect_step(nic, handle, ret);
+}
+
+int net_accept(struct listen_comm *listen, struct comm **ret)
+{
+	return listen_comm_accept(listen, ret);
+}
+
+int net_close_listen(struct listen_comm *listen)
+{
+	if (!net_is_forked())
+		listen_comm_destroy(listen);
+	return 0;
+}
+
+int net_close(struct comm *comm)
+{
+	if (!net_is_forked())
+		close_comm(comm);
+	return 0;
+}
+
+int net_reg_mr(struct comm *comm, void *data, size_t size, int type, struct mr **ret)
+{
+	if (type != NET_PTR_HOST) {
+		log_err("%s: memory of type %d cannot be registered without a dmabuf; NCCL needs "
+			"NCCL_DMABUF_ENABLE=1 and a driver "
+			"that exports dmabufs",
+			comm->nic->name, type);
+		return -ENOTSUP;
+	}
+	return mr_register_host(data, size, ret);
+}
+
+int net_reg_mr_dmabuf(struct comm *comm, void *data, size_t size, int type, uint64_t offset, int fd,
+		      struct mr **ret)
+{
+	bool sends =
+		comm->kind == COMM_SEND && !comm->peer_is_local && !comm->nic->is_loopback &&
+		(param_choice(PARAM_SEND) == SEND_AUTO || param_choice(PARAM_SEND) == SEND_DEVMEM);
+	struct verdict why = { 0 };
+	int r;
+
+	(void)type;
+	r = mr_register_dmabuf(data, size, offset, fd, sends ? comm->nic : NULL, ret, &why);
+	if (r < 0)
+		log_err("%s: registering a dmabuf of %zu bytes failed: %s%s%s", comm->nic->name,
+			size, why.reason, why.remedy[0] ? "; remedy: " : "", why.remedy);
+	return r;
+}
+
+int net_dereg_mr(struct comm *comm, struct mr *mr)
+{
+	(void)comm;
+	if (mr && !net_is_forked())
+		mr_put(mr);
+	return 0;
+}
+
+int net_isend(struct comm *comm, const void *data, size_t size, int tag, struct mr *mr,
+	      struct request **ret)
+{
+	if (comm->err)
+		return comm->err;
+	if (comm->kind != COMM_SEND || net_is_forked())
+		return -EINVAL;
+	return send_comm_post(comm, data, size, tag, mr, ret);
+}
+
+int net_irecv(struct comm *comm, void *data, size_t size, int tag, struct mr *mr,
+	      struct request **ret)
+{
+	if (comm->err)
+		return comm->err;
+	if (comm->kind != COMM_RECV || net_is_forked())
+		return -EINVAL;
+	return recv_comm_post(comm, data, size, tag, mr, ret);
+}
+
+int net_test(struct request *req, int *ret_done, size_t *ret_size)
+{
+	struct comm *comm = req->comm;
+	size_t size = req->size;
+	int r;
+
+	*ret_done = 0;
+	if (comm->err)
+		return comm->err;
+	if (net_is_forked())
+		return -EINVAL;
+	if (comm->kind == COMM_RECV)
+		return recv_comm_test(req, ret_done, ret_size);
+	r = send_comm_test(req, ret_done);
+	if (r == 0 && *ret_done && ret_size)
+		*ret_size = size;
+	return r;
+}
+
+int net_iflush(struct comm *comm, struct request **ret)
+{
+	(void)comm;
+	*ret = NULL; /* the CPU placed the bytes: they are where NCCL's kernels look for them */
+	return 0;
+}

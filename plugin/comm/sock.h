@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Small helpers for non-blocking TCP sockets. All return 0 (or what is said) or -errno.
+ */
+#ifndef DEVMEM_SOCK_H
+#define DEVMEM_SOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+
+/* Room for "[ipv6%scope]:port". */
+#define SOCK_ADDR_TEXT 80
+
+/* "10.0.0.1:4711" into @buf; returns @buf. */
+const char *sock_addr_text(const struct sockaddr *addr, char buf[SOCK_ADDR_TEXT]);
+
+/* The listening side's socket on @addr with a port of the kernel's choice; *ret_bound tells which. Returns the descriptor. */
+int sock_listen(const struct sockaddr *addr, socklen_t len, struct sockaddr_storage *ret_bound);
+
+/* Begins to connect from @local (port ignored) to @remote; *ret_fd may still be connecting, see sock_connected(). */
+int sock_connect(const struct sockaddr *local, const struct sockaddr *remote, socklen_t len,
+		 bool data, int *ret_fd);
+
+/* 1 connected, 0 still on the way, or the -errno for which it failed. Never blocks. */
+int sock_connected(int fd);
+
+/* Applies the options of an established socket: no Nagle, dead-peer detection, and for @data buffers and congestion control. */
+int sock_prepare(int fd, bool data);
+
+/*
+ * One non-blocking read or write of the rest of [buf, buf+size), *pos bytes of which are done. 1 complete, 0 not yet,
+ * -ECONNRESET at end of stream, -errno.
+ */
+int sock_read_some(int fd, void *buf, size_t size, size_t *pos);
+int sock_write_some(int fd, const void *buf, size_t size, size_t *pos);
+
+/* Milliseconds of CLOCK_MONOTONIC. */
+int64_t now_ms(void);
+
+#endif

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The wire format: everything that two plugins say to each other. Little endian throughout.
+ *
+ *   handle   128 bytes, made by listen(), carried by NCCL out of band
+ *   hello    first bytes of every socket, connecting side to listening side
+ *   ready    answer on the control socket when all sockets of a connection are there
+ *   record   then, on the control socket, connecting side to listening side only; data sockets carry bare payload
+ *
+ * A connection is one control socket and 1..WIRE_MAX_SOCKS data sockets. magic, version and nonce keep their places in every
+ * version, so that any two versions can at least tell each other apart.
+ */
+#ifndef DEVMEM_WIRE_H
+#define DEVMEM_WIRE_H
+
+#include <endian.h>
+#include <stdint.h>
+#include <string.h>
+
+#define WIRE_MAGIC     0x6d764465U /* "eDvm" */
+#define WIRE_VERSION   1
+#define WIRE_NONCE_LEN 16
+#define WIRE_MAX_SOCKS 16
+
+/*
+ * @addr: as in sockaddr_in/in6, network order. @state: the connecting side's own use between calls of connect(); 0 on the wire.
+ */
+struct wire_handle {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t family;
+	uint8_t nonce[WIRE_NONCE_LEN];
+	uint8_t addr[16];
+	uint16_t port;
+	uint16_t pad[3];
+	uint64_t state;
+};
+_Static_assert(sizeof(struct wire_handle) == 56, "no holes");
+
+enum wire_hello_kind { WIRE_HELLO_CTRL = 1, WIRE_HELLO_DATA = 2 };
+
+/*
+ * @nonce: from the handle, proves that the caller was told of the listener by NCCL.
+ * @conn: random number of the connection, the same in all its hellos.
+ * @n_socks: data sockets of the connection. @index: which of them this is (data only).
+ */
+struct wire_hello {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t kind;
+	uint8_t nonce[WIRE_NONCE_LEN];
+	uint64_t conn;
+	uint16_t n_socks;
+	uint16_t index;
+	uint32_t pad;
+};
+_Static_assert(sizeof(struct wire_hello) == 40, "no holes");
+
+/* @status: 0, or the errno for which the listening side refuses. @rung: how it will receive (enum rung), for the log. */
+struct wire_ready {
+	uint32_t magic;
+	uint16_t version;
+	uint16_t rung;
+	int32_t status;
+	uint32_t pad;
+};
+_Static_assert(sizeof(struct wire_ready) == 16, "no holes");
+
+/*
+ * WIRE_MSG begins message @seq (they count up from 0, modulo 2^32): @value is its size. With WIRE_F_INLINE
+ * @len == @value payload bytes follow the record at once; otherwise WIRE_CHUNK records will cover every byte once.
+ * WIRE_CHUNK: bytes [@value, @value + @len) of message @seq are the next @len bytes of data socket @sock.
+ */
+enum wire_type { WIRE_MSG = 1, WIRE_CHUNK = 2 };
+#define WIRE_F_INLINE 1
+
+struct wire_rec {
+	uint8_t type;
+	uint8_t flags;
+	uint16_t sock;
+	uint32_t seq;
+	uint32_t tag;
+	uint32_t len;
+	uint64_t value;
+};
+_Static_assert(sizeof(struct wire_rec) == 24, "no holes");
+
+/* Host order to wire, or back: the same operation, a no-op on little-endian machines. */
+static inline void wire_rec_swap(struct wire_rec *r)
+{
+	r->sock = htole16(r->sock);
+	r->seq = htole32(r->seq);
+	r->tag = htole32(r->tag);
+	r->len = htole32(r->len);
+	r->value = htole64(r->value);
+}
+
+static inline void wire_handle_swap(struct wire_handle *h)
+{
+	h->magic = htole32(h->magic);
+	h->version = htole16(h->version);
+	h->family = htole16(h->family);
+}
+
+static inline void wire_hello_swap(struct wire_hello *h)
+{
+	h->magic = htole32(h->magic);
+	h->version = htole16(h->version);
+	h->kind = htole16(h->kind);
+	h->conn = htole64(h->conn);
+	h->n_socks = htole16(h->n_socks);
+	h->index = htole16(h->index);
+}
+
+static inline void wire_ready_swap(struct wire_ready *r)
+{
+	r->magic = htole32(r->magic);
+	r->version = htole16(r->version);
+	r->rung = htole16(r->rung);
+	r->status = (int32_t)htole32((uint32_t)r->status);
+}
+
+#endif

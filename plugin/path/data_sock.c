@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/param.h"
+#include "path/data_sock.h"
+
+#ifndef SO_ZEROCOPY
+#define SO_ZEROCOPY 60
+#endif
+
+/* A socket's share of the pool: from what a fast flow wants down to what still keeps one moving. */
+#define RESERVE_MAX (4UL << 20)
+#define RESERVE_MIN (256UL << 10)
+
+/* Most pool memory that one token holds: a niov is a page (net/core/devmem.c). */
+#define NIOV_SIZE ((size_t)sysconf(_SC_PAGESIZE))
+
+int data_sock_enable_zerocopy(struct data_sock *ds)
+{
+	struct zc_tracker *zc;
+	int one = 1;
+
+	if (ds->zc)
+		return 0;
+	if (setsockopt(ds->fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)) < 0)
+		return -errno;
+	zc = malloc(sizeof(*zc));
+	if (!zc)
+		return -ENOMEM;
+	zc_tracker_init(zc);
+	ds->zc = zc;
+	return 0;
+}
+
+/*
+ * Bounds the receive queue to three quarters of @bytes of buffer memory (truesize: a frag counts the whole niov it lies
+ * in, so this bounds the niovs and not only the payload). The kernel doubles the value it is given (socket(7)).
+ */
+static void bound_receive_buffer(int fd, size_t bytes)
+{
+	int half = (int)(bytes / 8 * 3);
+
+	/* FORCE passes net.core.rmem_max and wants CAP_NET_ADMIN, which whoever made the binding mostly has. */
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &half, sizeof(half)) < 0)
+		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof(half));
+}
+
+static int reserve(struct pool *pool, size_t *ret_bytes, struct verdict *why)
+{
+	size_t bytes = (size_t)param_int(PARAM_RCVBUF);
+	int r;
+
+	if (bytes == 0 || bytes > RESERVE_MAX)
+		bytes = RESERVE_MAX;
+	for (;;) {
+		r = pool_reserve(pool, bytes, why);
+		if (r == 0)
+			break;
+		if (bytes <= RESERVE_MIN)
+			return r;
+		bytes /= 2;
+	}
+	*ret_bytes = bytes;
+	return 0;
+}
+
+int data_sock_steer(struct data_sock *ds, struct pool *pool, struct verdict *why)
+{
+	struct sockaddr_storage local, remote;
+	socklen_t local_len = sizeof(local), remote_len = sizeof(remote);
+	struct token_ledger *ledger;
+	size_t bytes;
+	int r;
+
+	if (getsockname(ds->fd, (struct sockaddr *)&local, &local_len) < 0 ||
+	    getpeername(ds->fd, (struct sockaddr *)&remote, &remote_len) < 0)
+		return verdict_set(why, -errno, NULL, "data socket lost its peer during set-up: %s",
+				   strerror(errno));
+
+	ledger = malloc(sizeof(*ledger));
+	if (!ledger)
+		return verdict_set(why, -ENOMEM, NULL, "no memory for a token ledger");
+	token_ledger_init(ledger);
+
+	r = reserve(pool, &bytes, why);
+	if (r < 0)
+		goto free_ledger;
+	bound_receive_buffer(ds->fd, bytes);
+
+	r = nic_rx_steer(pool->rx, (struct sockaddr *)&local, (struct sockaddr *)&remote, &ds->rule,
+			 why);
+	if (r < 0)
+		goto unreserve;
+
+	ds->steered = true;
+	ds->pool = pool;
+	ds->ledger = ledger;
+	ds->reserved = bytes;
+	ds->batch = (uint32_t)(bytes / 4 / NIOV_SIZE);
+	return 0;
+
+unreserve:
+	pool_unreserve(pool, bytes);
+free_ledger:
+	free(ledger);
+	return r;
+}
+
+void data_sock_close(struct data_sock *ds)
+{
+	int r;
+
+	/* Tokens first: they are ids in the socket's own table. The rule next, while the flow still exists. */
+	if (ds->ledger && ds->ledger->held && ds->fd >= 0) {
+		r = token_ledger_release(ds->ledger, ds->fd);
+		if (r < 0)
+			log_warn("closing a data socket: giving back %llu tokens failed: %s",
+				 (unsigned long long)ds->ledger->held, strerror(-r));
+	}
+	if (ds->steered)
+		nic_rx_unsteer(ds->pool->rx, ds->rule);
+	if (ds->pool)
+		pool_unreserve(ds->pool, ds->reserved);
+	if (ds->fd >= 0)
+		close(ds->fd);
+	free(ds->ledger);
+	free(ds->zc);
+	memset(ds, 0, sizeof(*ds));
+	ds->fd = -1;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * One TCP data socket of a connection. It carries payload and nothing else once the connection stands.
+ */
+#ifndef DEVMEM_DATA_SOCK_H
+#define DEVMEM_DATA_SOCK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mem/pool.h"
+#include "mem/token_ledger.h"
+#include "path/zc_tracker.h"
+
+/*
+ * Owned by one comm, used by the thread that uses the comm.
+ * @zc:       send side; allocated by data_sock_enable_zerocopy(), NULL until then.
+ * @pool:     receive side on devmem: where frags land (a reference is held), NULL on copy.
+ * @ledger:   tokens this socket holds; exactly when @pool is set.
+ * @reserved: bytes of the pool promised to this socket: three quarters for its receive queue, one for tokens held.
+ * @batch:    tokens that may wait to be given back together; they fit in that quarter.
+ * @rule:     flow rule that steers it, valid if @steered.
+ */
+struct data_sock {
+	int fd;
+	struct zc_tracker *zc;
+	struct pool *pool;
+	struct token_ledger *ledger;
+	size_t reserved;
+	uint32_t batch;
+	uint32_t rule;
+	bool steered;
+};
+
+/* Sets SO_ZEROCOPY and makes the tracker. 0 or -errno (kernel without it: -ENOPROTOOPT, -ENOTSUP). */
+int data_sock_enable_zerocopy(struct data_sock *ds);
+
+/*
+ * Turns a connected, so far silent socket into a devmem receiver: promises it a part of @pool, bounds its
+ * receive buffer to that, and steers its flow. On failure the socket is as before but for its buffer size, and @why tells.
+ * The socket must have no unread byte, and the peer must not send before the caller tells it to: what
+ * arrives later may be unreadable for the CPU.
+ */
+int data_sock_steer(struct data_sock *ds, struct pool *pool, struct verdict *why);
+
+/* Gives back tokens, rule, reservation; closes. Fine for a zeroed socket with fd -1. */
+void data_sock_close(struct data_sock *ds);
+
+#endif

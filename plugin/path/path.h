@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The data paths: how payload bytes move between one data socket and registered memory.
+ *
+ * Nothing here allocates, logs (but on errors) or blocks.
+ */
+#ifndef DEVMEM_PATH_H
+#define DEVMEM_PATH_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "mem/mr.h"
+#include "path/data_sock.h"
+#include "path/ladder.h"
+
+/*
+ * @send: hands [p, p+len) of @mr to the socket; @p is NCCL's pointer. Returns the bytes accepted (> 0), -EAGAIN, or -errno. On the
+ * zerocopy rungs the memory belongs to the kernel until @ref->pending is back at 0.
+ *
+ * @recv: places up to @len bytes from the socket at @p of @mr. Returns the bytes placed (> 0), -EAGAIN,
+ * -ECONNRESET at end of stream, or -errno.
+ *
+ * @recycle: @p's bytes have been consumed; give back what the kernel lent (tokens). @idle: nothing more
+ * is expected on this socket now, so do not hold on for a fuller batch.
+ */
+struct path_ops {
+	const char *name;
+	enum rung rung;
+	ssize_t (*send)(struct data_sock *ds, const struct mr *mr, const uint8_t *p, size_t len,
+			struct zc_ref *ref);
+	ssize_t (*recv)(struct data_sock *ds, const struct mr *mr, uint8_t *p, size_t len);
+	int (*recycle)(struct data_sock *ds, int idle);
+};
+
+extern const struct path_ops path_send_copy;
+extern const struct path_ops path_send_zerocopy;
+extern const struct path_ops path_send_devmem;
+extern const struct path_ops path_recv_copy;
+extern const struct path_ops path_recv_devmem;
+
+#endif

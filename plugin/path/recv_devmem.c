@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * Receiving into the pool: the NIC has written the payload to the dmabuf, recvmsg() only tells where.
+ * Interface: Documentation/networking/devmem.rst, "RX Interface"; net/ipv4/tcp.c, tcp_recvmsg_dmabuf().
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/counter.h"
+#include "base/log.h"
+#include "path/gather.h"
+#include "path/path.h"
+#include "uapi/devmem.h"
+
+/* Frags a receive call can tell of. With MSS-sized frags about 0.6 MiB, with whole 4 KiB niovs 1.6 MiB. */
+#define FRAGS_PER_CALL 400
+
+/* errno 525, for "not one cmsg fits": kernel-internal number that does reach user space. */
+#define KERNEL_ETOOSMALL 525
+
+struct recv_result {
+	struct gather_piece pieces[FRAGS_PER_CALL];
+	unsigned int n;
+	size_t total;
+	size_t linear;
+};
+
+/* Enters a frag's token into the ledger, making room if the ledger is out of ranges. */
+static int take_token(struct data_sock *ds, uint32_t token)
+{
+	int r = token_ledger_add(ds->ledger, token);
+
+	counter_inc(tokens_out);
+	counter_inc(frags);
+	return r;
+}
+
+static int parse_cmsg(struct data_sock *ds, struct cmsghdr *c, struct recv_result *res)
+{
+	struct gather_piece *g = &res->pieces[res->n];
+	struct dmabuf_cmsg d;
+	int r;
+
+	if (c->cmsg_level != SOL_SOCKET ||
+	    (c->cmsg_type != SCM_DEVMEM_DMABUF && c->cmsg_type != SCM_DEVMEM_LINEAR))
+		return 0;
+	if (c->cmsg_len < CMSG_LEN(sizeof(d)) || res->n == FRAGS_PER_CALL)
+		return -EPROTO;
+	memcpy(&d, CMSG_DATA(c), sizeof(d));
+
+	*g = (struct gather_piece){ .len = d.frag_size };
+	if (c->cmsg_type == SCM_DEVMEM_LINEAR) {
+		g->linear = 1;
+		res->linear += d.frag_size;
+	} else {
+		/* The token is ours from here on, whatever else is wrong. */
+		r = take_token(ds, d.frag_token);
+		if (r < 0)
+			return r;
+		if (d.frag_offset > ds->pool->block.size ||
+		    d.frag_size > ds->pool->block.size - d.frag_offset) {
+			log_err("frag %llu+%u lies outside the pool of %zu bytes: is another "
+				"dmabuf bound to the queue?",
+				(unsigned long long)d.frag_offset, d.frag_size,
+				ds->pool->block.size);
+			return -EPROTO;
+		}
+		g->offset = d.frag_offset;
+	}
+	res->total += d.frag_size;
+	res->n++;
+	return 0;
+}
+
+static ssize_t recv_devmem(struct data_sock *ds, const struct mr *mr, uint8_t *p, size_t len)
+{
+	/* Aligned for cmsghdr. 16 KiB of stack: NCCL's threads have the usual 8 MiB. */
+	_Alignas(struct cmsghdr) char
+		control[FRAGS_PER_CALL * CMSG_SPACE(sizeof(struct dmabuf_cmsg))];
+	uint8_t *dst = mr_cpu(mr, p);
+	struct iovec iov = { .iov_base = dst, .iov_len = len };
+	struct msghdr msg = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
+	};
+	struct recv_result res;
+	struct cmsghdr *c;
+	ssize_t n;
+	int r;
+
+	/* Room for the worst case, every token opening a range of its own, so that take_token() cannot fail. */
+	if (ds->ledger->n_ranges + FRAGS_PER_CALL > TOKEN_LEDGER_RANGES) {
+		r = token_ledger_release(ds->ledger, ds->fd);
+		if (r < 0)
+			return r;
+	}
+
+	counter_inc(sys_recv);
+	n = recvmsg(ds->fd, &msg, MSG_SOCK_DEVMEM | MSG_DONTWAIT);
+	if (n == 0)
+		return -ECONNRESET;
+	if (n < 0) {
+		if (errno == EINTR)
+			return -EAGAIN;
+		if (errno == KERNEL_ETOOSMALL)
+			return -ENOBUFS;
+		return -errno;
+	}
+
+	res.n = 0;
+	res.total = 0;
+	res.linear = 0;
+	for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
+		r = parse_cmsg(ds, c, &res);
+		if (r < 0)
+			return r;
+	}
+	/*
+	 * After an unbind in mid-stream bytes are counted that no cmsg accounts for: they are lost. A linear piece larger
+	 * than the call cannot be either.
+	 */
+	if (res.total != (size_t)n || (msg.msg_flags & MSG_CTRUNC)) {
+		log_err("%s: recvmsg returned %zd bytes but told where %zu are%s: was the binding "
+			"of queue %s removed?",
+			ds->pool->nic.name, n, res.total,
+			msg.msg_flags & MSG_CTRUNC ? " (control truncated)" : "",
+			nic_rx_queues(ds->pool->rx));
+		return -EPROTO;
+	}
+
+	gather_cpu(dst, res.total, res.linear, ds->pool->block.cpu, res.pieces, res.n);
+	counter_add(recv_devmem, res.total - res.linear);
+	counter_add(recv_linear, res.linear);
+	return n;
+}
+
+static int recycle_devmem(struct data_sock *ds, int idle)
+{
+	if (!ds->ledger->held || (!idle && ds->ledger->held < ds->batch))
+		return 0;
+	return token_ledger_release(ds->ledger, ds->fd);
+}
+
+const struct path_ops path_recv_devmem = {
+	.name = "devmem",
+	.rung = RUNG_DEVMEM,
+	.recv = recv_devmem,
+	.recycle = recycle_devmem,
+};
