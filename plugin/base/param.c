@@ -186,12 +186,15 @@ static void param_warn(const struct param_row *row, const char *s)
 			 row->env, s, row->min, row->max, row->def);
 		break;
 	case KIND_SIZE:
-		log_warn("%s=\"%.80s\" is not a size from %s to %s (digits, then K, M, G or nothing); the default %s stays",
+		log_warn("%s=\"%.80s\" is not a size from %s to %s (digits, then K, M, G or "
+			 "nothing); the default %s stays",
 			 row->env, s, size_text(row->min, lo, sizeof(lo)),
-			 size_text(row->max, hi, sizeof(hi)), size_text(row->def, def, sizeof(def)));
+			 size_text(row->max, hi, sizeof(hi)),
+			 size_text(row->def, def, sizeof(def)));
 		break;
 	case KIND_BOOL:
-		log_warn("%s=\"%.80s\" is none of 0, 1, no, yes, off, on, false, true; the default %d stays",
+		log_warn("%s=\"%.80s\" is none of 0, 1, no, yes, off, on, false, true; the default "
+			 "%d stays",
 			 row->env, s, (int)row->def);
 		break;
 	case KIND_CHOICE:
@@ -266,10 +269,12 @@ static void param_warn_unknown(const char *name, size_t len)
 		}
 	}
 	if (nearest)
-		log_warn("%.*s is not a variable of this plugin and has no effect; did you mean %s?",
-			 (int)len, name, nearest);
+		log_warn(
+			"%.*s is not a variable of this plugin and has no effect; did you mean %s?",
+			(int)len, name, nearest);
 	else
-		log_warn("%.*s is not a variable of this plugin and has no effect; docs/environment.md lists them",
+		log_warn("%.*s is not a variable of this plugin and has no effect; "
+			 "docs/environment.md lists them",
 			 (int)len, name);
 }
 

@@ -21,6 +21,7 @@ enum mr_type { MR_HOST, MR_DMABUF };
  * @cpu:    CPU's view of @base, NULL where there is none. For dmabufs it is a mapping of our own (mmap of the dmabuf), never @base.
  * @offset: of @base inside the dmabuf.
  * @tx:     send binding on the comm's NIC, or NULL; then @tx_why says why not.
+ * @refs:   mr.c's own, atomic.
  */
 struct mr {
 	enum mr_type type;
@@ -32,21 +33,23 @@ struct mr {
 	uint32_t tx_id;
 	struct verdict tx_why;
 	struct mr_dmabuf *dmabuf; /* shared, cached by the dmabuf's inode and NIC */
+	unsigned int refs;
 };
 
 /* Host memory; never fails but for -ENOMEM. */
 int mr_register_host(void *base, size_t size, struct mr **ret);
 
 /*
- * A dmabuf. NCCL closes @fd right after the call, so it is duplicated. @nic: where to bind for sending, or NULL when only
- * receiving. A failure to bind is no error (the ladder goes on, see ->tx_why); -ENOTSUP is returned only when
- * there is neither a binding nor a CPU mapping, because then nothing could move the bytes.
- * -EINVAL: offset/size outside the dmabuf.
+ * A dmabuf. NCCL closes @fd right after the call; the mapping and the binding hold the memory from then on. @nic: where to
+ * bind for sending, or NULL when only receiving. A failure to bind is no error (the ladder goes on, see ->tx_why);
+ * -ENOTSUP is returned only when there is neither a binding nor a CPU mapping, because then nothing could
+ * move the bytes. -EINVAL: offset/size outside the dmabuf, or @fd is no dmabuf; -EBADF; -ENOMEM.
+ * A buffer that several comms register is mapped once, and bound once for each NIC.
  */
 int mr_register_dmabuf(void *base, size_t size, uint64_t offset, int fd, const struct nic *nic, struct mr **ret,
 		       struct verdict *why);
 
-/* May come while requests that use @mr are in flight: the caller drops its own reference, see mr_get(). */
+/* May come while requests that use @mr are in flight: the caller drops its own reference, see mr_get(). NULL is fine. Any thread. */
 void mr_put(struct mr *mr);
 struct mr *mr_get(struct mr *mr);
 

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#include "abi/edge.h"
+#include "base/log.h"
+
+_Static_assert(NET_HANDLE_SIZE == NCCL_NET_HANDLE_MAXSIZE, "handle");
+_Static_assert(NET_MAX_REQUESTS == NCCL_NET_MAX_REQUESTS, "requests");
+_Static_assert(NET_MAX_MESSAGE == NCCL_MAX_NET_SIZE_BYTES, "message size");
+_Static_assert(NET_PTR_HOST == NCCL_PTR_HOST && NET_PTR_CUDA == NCCL_PTR_CUDA &&
+		       NET_PTR_DMABUF == NCCL_PTR_DMABUF,
+	       "kinds of memory");
+
+/*
+ * @process_pid: whose init() of version <= 10 holds a reference on the plugin; 0 when none does.
+ * @open_comms: send and receive comms that NCCL holds and has not closed; atomic.
+ */
+static pthread_mutex_t edge_lock = PTHREAD_MUTEX_INITIALIZER;
+static pid_t process_pid;
+static int open_comms;
+static ncclDebugLogger_t nccl_log;
+/* NCCL takes a context by its address alone; there is nothing to keep per communicator. */
+static char edge_ctx;
+
+ncclResult_t edge_result(int err)
+{
+	switch (-err) {
+	case 0:
+		return ncclSuccess;
+	case EMSGSIZE: /* a send larger than its receive: a mismatched collective */
+		return ncclInvalidUsage;
+	case EINVAL:
+		return ncclInvalidArgument;
+	case ECONNRESET:
+	case ECONNABORTED:
+	case ECONNREFUSED:
+	case EPIPE:
+	case ENOTCONN:
+	case ETIMEDOUT:
+	case EHOSTUNREACH:
+	case EHOSTDOWN:
+	case ENETUNREACH:
+	case ENETDOWN:
+	case ENETRESET:
+	case EPROTO:
+		return ncclRemoteError;
+	case EBADE: /* the plugin caught itself in an impossible state */
+	case EBADF:
+	case EFAULT:
+	case ENOTRECOVERABLE:
+		return ncclInternalError;
+	default: /* a positive "errno" is such a state, too */
+		return err < 0 ? ncclSystemError : ncclInternalError;
+	}
+}
+
+static void edge_log_line(enum log_level lvl, const char *file, int line, const char *text)
+{
+	ncclDebugLogger_t log = __atomic_load_n(&nccl_log, __ATOMIC_ACQUIRE);
+	ncclDebugLogLevel level = NCCL_LOG_WARN;
+
+	if (lvl == LOG_LVL_INFO)
+		level = NCCL_LOG_INFO;
+	else if (lvl == LOG_LVL_DEBUG)
+		level = NCCL_LOG_TRACE;
+	log(level, NCCL_INIT | NCCL_NET, file, line, "NET/" EDGE_NAME ": %s", text);
+}
+
+static void edge_log_install(ncclDebugLogger_t log)
+{
+	if (!log)
+		return;
+	__atomic_store_n(&nccl_log, log, __ATOMIC_RELEASE);
+	log_sink_set(edge_log_line);
+}
+
+ncclResult_t edge_init_process(ncclDebugLogger_t log)
+{
+	int err = 0;
+
+	edge_log_install(log);
+	pthread_mutex_lock(&edge_lock);
+	/* NCCL calls once; a second call must not take a reference that nobody drops. */
+	if (!process_pid) {
+		err = net_init();
+		if (!err)
+			process_pid = getpid();
+	}
+	pthread_mutex_unlock(&edge_lock);
+	return edge_result(err);
+}
+
+/*
+ * Unloading the library ends what init() of version <= 10 began. The same function runs at exit() of a process that did
+ * not shut NCCL down: then NCCL's threads may still be inside comms, and everything is left to the kernel and to
+ * the next start's clean-up. Nor does a forked child touch what its parent uses.
+ */
+__attribute__((destructor)) static void edge_unload(void)
+{
+	if (process_pid == getpid() && !__atomic_load_n(&open_comms, __ATOMIC_ACQUIRE))
+		net_finalize();
+}
+
+ncclResult_t edge_init_comm(void **ctx, ncclDebugLogger_t log)
+{
+	int err;
+
+	if (!ctx)
+		return ncclInvalidArgument;
+	edge_log_install(log);
+	err = net_init();
+	if (!err)
+		*ctx = &edge_ctx;
+	return edge_result(err);
+}
+
+ncclResult_t edge_finalize(void *ctx)
+{
+	if (ctx != &edge_ctx)
+		return ncclInvalidArgument;
+	return edge_result(net_finalize());
+}
+
+ncclResult_t edge_devices(int *ndev)
+{
+	if (!ndev)
+		return ncclInvalidArgument;
+	return edge_result(net_devices(ndev));
+}
+
+ncclResult_t edge_props(int dev, struct net_props *ret)
+{
+	return edge_result(net_props_get(dev, ret));
+}
+
+ncclResult_t edge_listen(int dev, void *handle, void **listen_comm)
+{
+	struct listen_comm *lc = NULL;
+	int err;
+
+	if (!handle || !listen_comm)
+		return ncclInvalidArgument;
+	err = net_listen(dev, handle, &lc);
+	if (!err)
+		*listen_comm = lc;
+	return edge_result(err);
+}
+
+/* A comm that came up is NCCL's until it closes it. */
+static ncclResult_t edge_hand_over(int err, struct comm *comm, void **ret)
+{
+	if (err)
+		return edge_result(err);
+	if (comm)
+		__atomic_fetch_add(&open_comms, 1, __ATOMIC_RELAXED);
+	*ret = comm;
+	return ncclSuccess;
+}
+
+/* *dev_handle stays NULL: NCCL would follow a pointer found there (src/transport/net.cc). */
+ncclResult_t edge_connect(int dev, void *handle, void **send_comm,
+			  ncclNetDeviceHandle_v7_t **dev_handle)
+{
+	struct comm *comm = NULL;
+
+	(void)dev_handle;
+	if (!handle || !send_comm)
+		return ncclInvalidArgument;
+	*send_comm = NULL;
+	return edge_hand_over(net_connect(dev, handle, &comm), comm, send_comm);
+}
+
+ncclResult_t edge_accept(void *listen_comm, void **recv_comm, ncclNetDeviceHandle_v7_t **dev_handle)
+{
+	struct comm *comm = NULL;
+
+	(void)dev_handle;
+	if (!listen_comm || !recv_comm)
+		return ncclInvalidArgument;
+	*recv_comm = NULL;
+	return edge_hand_over(net_accept(listen_comm, &comm), comm, recv_comm);
+}
+
+ncclResult_t edge_reg_mr(void *comm, void *data, size_t size, int type, void **mhandle)
+{
+	struct mr *mr = NULL;
+	int err;
+
+	if (!comm || !mhandle)
+		return ncclInvalidArgument;
+	err = net_reg_mr(comm, data, size, type, &mr);
+	if (!err)
+		*mhandle = mr;
+	return edge_result(err);
+}
+
+ncclResult_t edge_reg_mr_dmabuf(void *comm, void *data, size_t size, int type, uint64_t offset,
+				int fd, void **mhandle)
+{
+	struct mr *mr = NULL;
+	int err;
+
+	if (!comm || !mhandle)
+		return ncclInvalidArgument;
+	err = net_reg_mr_dmabuf(comm, data, size, type, offset, fd, &mr);
+	if (!err)
+		*mhandle = mr;
+	return edge_result(err);
+}
+
+ncclResult_t edge_dereg_mr(void *comm, void *mhandle)
+{
+	if (!comm)
+		return ncclInvalidArgument;
+	return mhandle ? edge_result(net_dereg_mr(comm, mhandle)) : ncclSuccess;
+}
+
+ncclResult_t edge_isend(void *comm, void *data, size_t size, int tag, void *mhandle, void **request)
+{
+	struct request *req = NULL;
+	int err;
+
+	if (!comm || !request)
+		return ncclInvalidArgument;
+	err = net_isend(comm, data, size, tag, mhandle, &req);
+	*request = req;
+	return edge_result(err);
+}
+
+/*
+ * NCCL presets *request with NCCL_NET_OPTIONAL_RECV_COMPLETION where it could do without the completion. It always gets
+ * one: over TCP it costs nothing extra.
+ */
+ncclResult_t edge_irecv(void *comm, int n, void **data, size_t size, int *tags, void **mhandles,
+			void **request)
+{
+	struct request *req = NULL;
+	int err;
+
+	if (!comm || !data || !request)
+		return ncclInvalidArgument;
+	if (n != 1) {
+		log_err("irecv of %d buffers at once; getProperties says maxRecvs 1", n);
+		return ncclInvalidUsage;
+	}
+	err = net_irecv(comm, data[0], size, tags ? tags[0] : 0, mhandles ? mhandles[0] : NULL,
+			&req);
+	*request = req;
+	return edge_result(err);
+}
+
+ncclResult_t edge_iflush(void *comm, int n, void **data, int *sizes, void **mhandles,
+			 void **request)
+{
+	struct request *req = NULL;
+	int err;
+
+	(void)n;
+	(void)data;
+	(void)sizes;
+	(void)mhandles;
+	if (!comm || !request)
+		return ncclInvalidArgument;
+	err = net_iflush(comm, &req);
+	*request = req;
+	return edge_result(err);
+}
+
+ncclResult_t edge_test(void *request, int *done, int *sizes)
+{
+	size_t size = 0;
+	int finished = 0;
+	int err;
+
+	if (!request || !done)
+		return ncclInvalidArgument;
+	*done = 0;
+	err = net_test(request, &finished, &size);
+	if (err)
+		return edge_result(err);
+	*done = finished;
+	/* NCCL counts in int here, also in the versions whose irecv() takes size_t. */
+	if (finished && sizes)
+		sizes[0] = size > INT_MAX ? INT_MAX : (int)size;
+	return ncclSuccess;
+}
+
+ncclResult_t edge_close(void *comm)
+{
+	int err;
+
+	if (!comm)
+		return ncclSuccess;
+	err = net_close(comm);
+	__atomic_fetch_sub(&open_comms, 1, __ATOMIC_RELEASE);
+	return edge_result(err);
+}
+
+ncclResult_t edge_close_listen(void *listen_comm)
+{
+	return listen_comm ? edge_result(net_close_listen(listen_comm)) : ncclSuccess;
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/* Version 11: init() and finalize() for each communicator. */
+#include "abi/edge.h"
+#include "nccl/net_v11.h"
+
+static ncclResult_t v11_init(void **ctx, uint64_t comm_id, ncclNetCommConfig_v11_t *config,
+			     ncclDebugLogger_t log, ncclProfilerCallback_t profile)
+{
+	(void)comm_id;
+	(void)config;
+	(void)profile;
+	return edge_init_comm(ctx, log);
+}
+
+static ncclResult_t v11_get_properties(int dev, ncclNetProperties_v11_t *props)
+{
+	struct net_props p;
+	ncclResult_t res = edge_props(dev, &p);
+
+	if (res != ncclSuccess)
+		return res;
+	EDGE_FILL_V9(props, p, dev);
+	/* A request is one message; NCCL must not bundle several. */
+	props->maxMultiRequestSize = 1;
+	return ncclSuccess;
+}
+
+static ncclResult_t v11_listen(void *ctx, int dev, void *handle, void **listen_comm)
+{
+	(void)ctx;
+	return edge_listen(dev, handle, listen_comm);
+}
+
+static ncclResult_t v11_connect(void *ctx, int dev, void *handle, void **send_comm,
+				ncclNetDeviceHandle_v11_t **dev_handle)
+{
+	(void)ctx;
+	return edge_connect(dev, handle, send_comm, dev_handle);
+}
+
+static ncclResult_t v11_isend(void *comm, void *data, size_t size, int tag, void *mhandle,
+			      void *phandle, void **request)
+{
+	(void)phandle;
+	return edge_isend(comm, data, size, tag, mhandle, request);
+}
+
+static ncclResult_t v11_irecv(void *comm, int n, void **data, size_t *sizes, int *tags,
+			      void **mhandles, void **phandles, void **request)
+{
+	(void)phandles;
+	if (!sizes)
+		return ncclInvalidArgument;
+	return edge_irecv(comm, n, data, sizes[0], tags, mhandles, request);
+}
+
+EDGE_EXPORT const ncclNet_v11_t ncclNetPlugin_v11 = {
+	EDGE_COMMON_CALLS,    .init = v11_init,	      .getProperties = v11_get_properties,
+	.listen = v11_listen, .connect = v11_connect, .isend = v11_isend,
+	.irecv = v11_irecv,   .makeVDevice = NULL,    .finalize = edge_finalize,
+	.setNetAttr = NULL,
+};

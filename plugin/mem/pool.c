@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "base/param.h"
+#include "mem/pool.h"
+
+struct pool_failure {
+	int ifindex;
+	struct verdict why;
+	struct pool_failure *next;
+};
+
+/* Guards the lists and every pool's refs and reserved. */
+static pthread_mutex_t pool_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct pool *pools;
+static struct pool_failure *failures;
+
+/*
+ * dmaheap first: it has no size limit of its own and gives long runs of pages. Then udmabuf, which most
+ * distributions' kernels have; drm last, because a real GPU's dumb buffers are scarce.
+ */
+static const struct memory_provider *const auto_order[] = {
+	&provider_dmaheap,
+	&provider_udmabuf,
+	&provider_drm,
+};
+
+#define N_AUTO ((int)(sizeof(auto_order) / sizeof(auto_order[0])))
+
+/* *ret_memory tells whether there was memory, so that a failure is the NIC's. */
+static int pool_try(struct pool *pool, const struct memory_provider *p, bool *ret_memory,
+		    struct verdict *why)
+{
+	size_t size = (size_t)param_int(PARAM_POOL_SIZE);
+	int err;
+
+	err = mem_block_alloc(p, size, &pool->block, why);
+	*ret_memory = !err;
+	if (err)
+		return err;
+	err = nic_rx_bind(&pool->nic, pool->block.dmabuf_fd, (unsigned int)param_int(PARAM_QUEUES),
+			  &pool->rx, why);
+	if (err)
+		mem_block_free(&pool->block);
+	return err;
+}
+
+/*
+ * All providers have failed. A provider that is there but cannot tells more than one that is not; with none there, say
+ * so in one line.
+ */
+static int pool_auto_verdict(const struct verdict tries[], struct verdict *why)
+{
+	for (int i = 0; i < N_AUTO; i++) {
+		if (tries[i].err != -ENOENT) {
+			*why = tries[i];
+			return why->err;
+		}
+	}
+	return verdict_set(
+		why, -ENOENT,
+		"modprobe udmabuf (or vgem), or use a kernel with CONFIG_DMABUF_HEAPS_SYSTEM=y",
+		"no memory for the receive pool: neither dma-heap nor udmabuf nor a DRM device is "
+		"there");
+}
+
+static int pool_try_auto(struct pool *pool, struct verdict *why)
+{
+	struct verdict tries[N_AUTO];
+	bool memory;
+
+	for (int i = 0; i < N_AUTO; i++) {
+		if (!pool_try(pool, auto_order[i], &memory, &tries[i]))
+			return 0;
+		/* A NIC that refuses does so again, unless it is this dmabuf that it does not like. */
+		if (memory && tries[i].err != -EINVAL) {
+			*why = tries[i];
+			return why->err;
+		}
+	}
+	return pool_auto_verdict(tries, why);
+}
+
+static int pool_make(const struct nic *nic, struct pool **ret, struct verdict *why)
+{
+	struct pool *pool = calloc(1, sizeof(*pool));
+	bool memory;
+	int err;
+
+	if (!pool)
+		return verdict_set(why, -ENOMEM, NULL, "no memory for a receive pool");
+	pool->nic = *nic;
+	pool->block.dmabuf_fd = -1;
+	if (param_choice(PARAM_POOL_MEMORY) == POOL_MEMORY_AUTO)
+		err = pool_try_auto(pool, why);
+	else
+		err = pool_try(pool, memory_provider_find(param_text(PARAM_POOL_MEMORY)), &memory,
+			       why);
+	if (err) {
+		free(pool);
+		return err;
+	}
+	log_info("%s: receive pool of %zu MiB %s memory bound to queue %s", nic->name,
+		 pool->block.size >> 20, pool->block.provider->name, nic_rx_queues(pool->rx));
+	*ret = pool;
+	return 0;
+}
+
+/* Without memory to remember a failure it is found again, at the price of time. */
+static void failure_add(int ifindex, const struct verdict *why)
+{
+	struct pool_failure *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return;
+	f->ifindex = ifindex;
+	f->why = *why;
+	f->next = failures;
+	failures = f;
+}
+
+int pool_get(const struct nic *nic, struct pool **ret, struct verdict *why)
+{
+	const struct pool_failure *f;
+	struct pool *pool;
+	int err = 0;
+
+	pthread_mutex_lock(&pool_lock);
+	for (pool = pools; pool; pool = pool->next)
+		if (pool->nic.ifindex == nic->ifindex)
+			goto found;
+	for (f = failures; f; f = f->next) {
+		if (f->ifindex == nic->ifindex) {
+			*why = f->why;
+			err = f->why.err;
+			goto unlock;
+		}
+	}
+	err = pool_make(nic, &pool, why);
+	if (err) {
+		failure_add(nic->ifindex, why);
+		goto unlock;
+	}
+	pool->next = pools;
+	pools = pool;
+found:
+	pool->refs++;
+	*ret = pool;
+unlock:
+	pthread_mutex_unlock(&pool_lock);
+	return err;
+}
+
+void pool_put(struct pool *pool)
+{
+	struct pool **p;
+
+	if (!pool)
+		return;
+	pthread_mutex_lock(&pool_lock);
+	if (!--pool->refs) {
+		for (p = &pools; *p != pool; p = &(*p)->next)
+			;
+		*p = pool->next;
+		/* Under the lock: a pool_get() of the same NIC must find the queues free again. */
+		nic_rx_release(pool->rx);
+		mem_block_free(&pool->block);
+		free(pool);
+	}
+	pthread_mutex_unlock(&pool_lock);
+}
+
+int pool_reserve(struct pool *pool, size_t bytes, struct verdict *why)
+{
+	int err = 0;
+
+	pthread_mutex_lock(&pool_lock);
+	/* Strictly below: a pool that the windows can fill to the last page leaves the NIC none. */
+	if (bytes < pool->block.size - pool->reserved)
+		pool->reserved += bytes;
+	else
+		err = verdict_set(why, -ENOSPC,
+				  "raise NCCL_DEVMEM_POOL_SIZE, or lower NCCL_DEVMEM_SOCKETS or "
+				  "NCCL_DEVMEM_RCVBUF",
+				  "%s: the receive pool of %zu KiB has %zu KiB left, this socket "
+				  "needs %zu KiB",
+				  pool->nic.name, pool->block.size >> 10,
+				  (pool->block.size - pool->reserved) >> 10, bytes >> 10);
+	pthread_mutex_unlock(&pool_lock);
+	return err;
+}
+
+void pool_unreserve(struct pool *pool, size_t bytes)
+{
+	pthread_mutex_lock(&pool_lock);
+	pool->reserved -= bytes;
+	pthread_mutex_unlock(&pool_lock);
+}
+
+void pool_reset(void)
+{
+	pthread_mutex_lock(&pool_lock);
+	while (failures) {
+		struct pool_failure *f = failures;
+
+		failures = f->next;
+		free(f);
+	}
+	pthread_mutex_unlock(&pool_lock);
+}

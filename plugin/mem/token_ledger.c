@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/counter.h"
+#include "mem/token_ledger.h"
+#include "uapi/devmem.h"
+
+_Static_assert(sizeof(struct token_range) == sizeof(struct dmabuf_token), "passed as the kernel's");
+
+void token_ledger_init(struct token_ledger *l)
+{
+	l->n_ranges = 0;
+	l->held = 0;
+	l->issued = 0;
+	l->returned = 0;
+}
+
+int token_ledger_add(struct token_ledger *l, uint32_t token)
+{
+	struct token_range *last = l->n_ranges ? &l->ranges[l->n_ranges - 1] : NULL;
+
+	/* The kernel gives out the lowest free id, so runs grow upwards. 64 bits: no run wraps. */
+	if (last && (uint64_t)last->start + last->count == token) {
+		last->count++;
+	} else {
+		if (l->n_ranges == TOKEN_LEDGER_RANGES)
+			return -ENOSPC;
+		l->ranges[l->n_ranges++] = (struct token_range){ .start = token, .count = 1 };
+	}
+	l->held++;
+	l->issued++;
+	return 0;
+}
+
+/*
+ * Copies tokens from range @first on to @batch, as much as one call may carry: *ret_ranges ranges.
+ * Returns the number of tokens in them.
+ */
+static uint32_t batch_fill(const struct token_ledger *l, uint32_t first, struct token_range *batch,
+			   uint32_t *ret_ranges)
+{
+	uint32_t tokens = 0;
+	uint32_t n = 0;
+
+	while (first + n < l->n_ranges && n < DEVMEM_DONTNEED_TOKENS &&
+	       tokens < DEVMEM_DONTNEED_FRAGS) {
+		batch[n] = l->ranges[first + n];
+		if (batch[n].count > DEVMEM_DONTNEED_FRAGS - tokens)
+			batch[n].count = DEVMEM_DONTNEED_FRAGS - tokens;
+		tokens += batch[n].count;
+		n++;
+	}
+	*ret_ranges = n;
+	return tokens;
+}
+
+/* Takes the first @n tokens from range @first on off the ledger; returns the first range with some left. */
+static uint32_t ledger_take(struct token_ledger *l, uint32_t first, uint32_t n)
+{
+	l->held -= n;
+	l->returned += n;
+	while (n) {
+		struct token_range *r = &l->ranges[first];
+		uint32_t k = n < r->count ? n : r->count;
+
+		r->start += k;
+		r->count -= k;
+		n -= k;
+		if (!r->count)
+			first++;
+	}
+	return first;
+}
+
+/*
+ * The kernel works through a batch in order. Should it stop early, what it freed is the head of the batch and the
+ * next round goes on from there; had it skipped unknown tokens instead, the rounds run out of tokens that it can
+ * free before the ledger is empty, and that shows as a round without progress. Each round frees at
+ * least one token, which bounds the loop.
+ */
+int token_ledger_release(struct token_ledger *l, int fd)
+{
+	struct token_range batch[DEVMEM_DONTNEED_TOKENS];
+	uint32_t first = 0;
+	uint32_t n_ranges;
+	uint32_t tokens;
+	int err = 0;
+	int n;
+
+	while (first < l->n_ranges) {
+		tokens = batch_fill(l, first, batch, &n_ranges);
+		n = setsockopt(fd, SOL_SOCKET, SO_DEVMEM_DONTNEED, batch,
+			       (socklen_t)(n_ranges * sizeof(batch[0])));
+		counter_inc(sys_dontneed);
+		if (n < 0) {
+			err = -errno;
+			break;
+		}
+		if (!n || (uint32_t)n > tokens) {
+			err = -EPROTO;
+			break;
+		}
+		counter_add(tokens_in, n);
+		first = ledger_take(l, first, (uint32_t)n);
+	}
+	l->n_ranges -= first;
+	if (first)
+		memmove(l->ranges, l->ranges + first, l->n_ranges * sizeof(l->ranges[0]));
+	return err;
+}
