@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Receive. The rx_handler only steers: it puts the packet, as it is, on a queue.
+ * The copy is made by that queue's NAPI, so that a slow receiver fills the queue
+ * and the queue drops, as a card's ring does. Until it is copied the packet keeps
+ * its owner: over veth that is the sender's socket, whose small queue limit and
+ * zerocopy completions then wait for the copy as they would wait for a wire.
+ */
+#include <linux/dma-direct.h>
+#include <linux/dma-mapping.h>
+#include <linux/if_vlan.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <net/checksum.h>
+#include <net/gro.h>
+#include <net/ip.h>
+#include <net/ip6_checksum.h>
+#include <net/page_pool/helpers.h>
+
+#include "sdm.h"
+
+/* niovs never lie closer together than this in one page, so that a reader can use
+ * its widest loads on each.
+ */
+#define SDM_FRAG_ALIGN	64
+
+/* What one packet may carry in niovs; more only comes with BIG TCP. */
+#define SDM_MAX_PAYLOAD	(MAX_SKB_FRAGS * PAGE_SIZE)
+
+/**
+ * sdm_dma_to_virt() - where the CPU finds what a DMA address names
+ * @sdm: device
+ * @addr: DMA address of a niov, for this device
+ *
+ * The one place that knows that the memory is RAM, and not behind an IOMMU: the
+ * device is not on any bus.
+ */
+void *sdm_dma_to_virt(const struct sdm_dev *sdm, dma_addr_t addr)
+{
+	return phys_to_virt(dma_to_phys(sdm->dev->dev.parent, addr));
+}
+
+static struct sdm_queue *sdm_rx_steer(struct sdm_dev *sdm, struct sk_buff *skb)
+{
+	struct net_device *dev = sdm->dev;
+	unsigned int queues = READ_ONCE(dev->real_num_rx_queues);
+	const struct sdm_rss *rss = rcu_dereference(sdm->rss);
+	struct sdm_flow_key key;
+	int index;
+	u32 hash;
+
+	sdm_flow_parse(skb, &key, SDM_RX_CB(skb));
+	hash = sdm_rss_hash(rss, &key);
+	index = sdm_rules_lookup(sdm, &key);
+	if (index == SDM_RULES_DROP)
+		return NULL;
+	if (index == SDM_RULES_NO_MATCH)
+		index = rss->indir[hash % SDM_INDIR_SIZE];
+	if (unlikely(index >= queues))
+		index = 0;
+
+	if (key.family && (dev->features & NETIF_F_RXHASH))
+		skb_set_hash(skb, hash, key.proto ? PKT_HASH_TYPE_L4 : PKT_HASH_TYPE_L3);
+	return &sdm->queues[index];
+}
+
+/* In the receive softirq of the lower device, under RCU. */
+rx_handler_result_t sdm_rx_handler(struct sk_buff **pskb)
+{
+	struct sk_buff *skb = *pskb;
+	enum sdm_counter drop;
+	struct sdm_queue *q;
+	struct sdm_dev *sdm;
+
+	if (unlikely(skb->pkt_type == PACKET_LOOPBACK))
+		return RX_HANDLER_PASS;
+
+	skb = skb_share_check(skb, GFP_ATOMIC);
+	*pskb = skb;
+	if (!skb)
+		return RX_HANDLER_CONSUMED;
+
+	BUILD_BUG_ON(sizeof(struct sdm_rx_cb) > sizeof(skb->cb));
+	sdm = rcu_dereference(skb->dev->rx_handler_data);
+	q = &sdm->queues[0];
+	if (unlikely(!READ_ONCE(sdm->up))) {
+		drop = SDM_RX_DROP_DOWN;
+		goto drop;
+	}
+	q = sdm_rx_steer(sdm, skb);
+	if (unlikely(!q)) {
+		q = &sdm->queues[0];
+		drop = SDM_RX_DROP_RULE;
+		goto drop;
+	}
+
+	spin_lock(&q->backlog.lock);
+	if (unlikely(q->backlog.qlen >= READ_ONCE(sdm->ring_size))) {
+		spin_unlock(&q->backlog.lock);
+		drop = SDM_RX_DROP_RING;
+		goto drop;
+	}
+	__skb_queue_tail(&q->backlog, skb);
+	spin_unlock(&q->backlog.lock);
+	napi_schedule(&q->napi);
+	return RX_HANDLER_CONSUMED;
+
+drop:
+	sdm_count(q, drop, 1);
+	kfree_skb(skb);
+	return RX_HANDLER_CONSUMED;
+}
+
+static void sdm_rx_deliver(struct sdm_queue *q, struct sk_buff *skb)
+{
+	skb_record_rx_queue(skb, q->index);
+	napi_gro_receive(&q->napi, skb);
+}
+
+/* Sum over pseudo header and TCP header and payload is right? */
+static bool sdm_rx_csum_good(const struct sk_buff *skb, __wsum l4sum, unsigned int thoff)
+{
+	const struct ipv6hdr *ip6h = (const struct ipv6hdr *)skb->data;
+	const struct iphdr *iph = (const struct iphdr *)skb->data;
+	unsigned int len = skb->len - thoff;
+
+	if (skb->protocol == htons(ETH_P_IP))
+		return !csum_tcpudp_magic(iph->saddr, iph->daddr, len, IPPROTO_TCP, l4sum);
+	return !csum_ipv6_magic(&ip6h->saddr, &ip6h->daddr, len, IPPROTO_TCP, l4sum);
+}
+
+/* After the split nobody can sum the payload any more: this is the last time.
+ *
+ * CHECKSUM_PARTIAL comes from this machine, or a guest of it, whose stack has
+ * left the sum to a device; there is no wire in between that could have changed
+ * the packet. CHECKSUM_UNNECESSARY has been checked by the lower device, or GRO.
+ */
+static bool sdm_rx_csum_verify(struct sdm_queue *q, const struct sk_buff *skb)
+{
+	unsigned int thoff = SDM_RX_CB(skb)->thoff;
+
+	switch (skb->ip_summed) {
+	case CHECKSUM_PARTIAL:
+	case CHECKSUM_UNNECESSARY:
+		return true;
+	case CHECKSUM_COMPLETE:
+		if (sdm_rx_csum_good(skb, csum_sub(skb->csum, csum_partial(skb->data, thoff, 0)),
+				     thoff))
+			return true;
+		/* The device's sum may be the wrong one: see for ourselves. */
+		break;
+	}
+	sdm_count(q, SDM_RX_CSUM_CHECKED, 1);
+	return sdm_rx_csum_good(skb, skb_checksum(skb, thoff, skb->len - thoff, 0), thoff);
+}
+
+/* Copies @len bytes at @offset of @from behind the headers of @to. Whole niovs for
+ * whole pages; what is left shares a niov with what is left of other packets.
+ */
+static int sdm_rx_fill(struct sdm_queue *q, struct sk_buff *to, const struct sk_buff *from,
+		       unsigned int offset, unsigned int len)
+{
+	struct page_pool *pool = q->pool;
+	int i = 0;
+
+	while (len) {
+		unsigned int n = min_t(unsigned int, len, PAGE_SIZE);
+		unsigned int size = ALIGN(n, SDM_FRAG_ALIGN);
+		unsigned int start = 0;
+		netmem_ref netmem;
+		u8 *dst;
+
+		if (size == PAGE_SIZE)
+			netmem = page_pool_alloc_netmems(pool, GFP_ATOMIC | __GFP_NOWARN);
+		else
+			netmem = page_pool_alloc_frag_netmem(pool, &start, size,
+							     GFP_ATOMIC | __GFP_NOWARN);
+		if (!netmem)
+			return -ENOBUFS;
+		/* From here on @to owns it, and gives it back to the pool. */
+		skb_add_rx_frag_netmem(to, i++, netmem, start, n, size);
+
+		dst = sdm_dma_to_virt(q->sdm, page_pool_get_dma_addr_netmem(netmem));
+		if (skb_copy_bits(from, offset, dst + start, n))
+			return -EFAULT;
+		offset += n;
+		len -= n;
+	}
+	sdm_count(q, SDM_RX_DEVMEM_FRAGS, i);
+	return 0;
+}
+
+/* Makes the headers of @skb those of a packet of its own with @len bytes of
+ * payload that begin @offset behind the original's. @whole: it is the original.
+ */
+static void sdm_rx_fix_headers(struct sk_buff *skb, const struct sdm_rx_cb *cb,
+			       unsigned int offset, unsigned int len, bool whole)
+{
+	struct tcphdr *th = (struct tcphdr *)(skb->data + cb->thoff);
+	unsigned int l4len = cb->hlen - cb->thoff + len;
+
+	if (!whole) {
+		if (offset + len < cb->payload) {
+			th->fin = 0;
+			th->psh = 0;
+		}
+		if (offset)
+			th->cwr = 0;
+		th->seq = htonl(ntohl(th->seq) + offset);
+	}
+	if (skb->protocol == htons(ETH_P_IP)) {
+		struct iphdr *iph = (struct iphdr *)skb->data;
+
+		if (!whole) {
+			iph->tot_len = htons(cb->hlen + len);
+			ip_send_check(iph);
+		}
+		if (skb->ip_summed == CHECKSUM_PARTIAL)
+			th->check = ~csum_tcpudp_magic(iph->saddr, iph->daddr, l4len, IPPROTO_TCP,
+						       0);
+	} else {
+		struct ipv6hdr *ip6h = (struct ipv6hdr *)skb->data;
+
+		if (!whole)
+			ip6h->payload_len = htons(l4len);
+		if (skb->ip_summed == CHECKSUM_PARTIAL)
+			th->check = ~csum_ipv6_magic(&ip6h->saddr, &ip6h->daddr, l4len,
+						     IPPROTO_TCP, 0);
+	}
+}
+
+/* Keeps an aggregate an aggregate: TCP counts segments to acknowledge by them. GRO
+ * marks its own in the same way, with the sum left to be made, so that the packet
+ * could be sent on.
+ */
+static void sdm_rx_set_gso(struct sk_buff *skb, const struct sk_buff *from, unsigned int len)
+{
+	unsigned int mss = skb_shinfo(from)->gso_size;
+
+	if (!mss || len <= mss) {
+		skb->ip_summed = CHECKSUM_UNNECESSARY;
+		return;
+	}
+	skb_shinfo(skb)->gso_size = mss;
+	skb_shinfo(skb)->gso_segs = DIV_ROUND_UP(len, mss);
+	skb_shinfo(skb)->gso_type = skb_shinfo(from)->gso_type;
+	skb->ip_summed = CHECKSUM_PARTIAL;
+	skb->csum_start = skb_headroom(skb) + SDM_RX_CB(from)->thoff;
+	skb->csum_offset = offsetof(struct tcphdr, check);
+}
+
+/* Return: a packet with @len bytes of @from's payload, from @offset on, in niovs;
+ * NULL if there was no room, which has been counted.
+ */
+static struct sk_buff *sdm_rx_piece(struct sdm_queue *q, const struct sk_buff *from,
+				    unsigned int offset, unsigned int len)
+{
+	const struct sdm_rx_cb *cb = SDM_RX_CB(from);
+	unsigned int mac_len = from->data - skb_mac_header(from);
+	struct sk_buff *skb;
+
+	skb = napi_alloc_skb(&q->napi, mac_len + cb->hlen);
+	if (!skb) {
+		sdm_count(q, SDM_RX_DROP_NO_MEMORY, 1);
+		return NULL;
+	}
+	skb_mark_for_recycle(skb);
+	skb_reset_mac_header(skb);
+	skb_put_data(skb, skb_mac_header(from), mac_len + cb->hlen);
+	__skb_pull(skb, mac_len);
+
+	if (sdm_rx_fill(q, skb, from, cb->hlen + offset, len)) {
+		sdm_count(q, SDM_RX_DROP_NO_NIOV, 1);
+		kfree_skb(skb);
+		return NULL;
+	}
+
+	skb->protocol = from->protocol;
+	skb->pkt_type = from->pkt_type;
+	skb->tstamp = from->tstamp;
+	*skb_hwtstamps(skb) = *skb_hwtstamps((struct sk_buff *)from);
+	__vlan_hwaccel_copy_tag(skb, from);
+	skb_copy_hash(skb, from);
+	sdm_rx_set_gso(skb, from, len);
+	sdm_rx_fix_headers(skb, cb, offset, len, len == cb->payload);
+
+	sdm_count(q, SDM_RX_DEVMEM_PACKETS, 1);
+	sdm_count(q, SDM_RX_DEVMEM_BYTES, len);
+	sdm_count(q, SDM_RX_HEADER_BYTES, mac_len + cb->hlen);
+	return skb;
+}
+
+static void sdm_rx_split(struct sdm_queue *q, struct sk_buff *skb)
+{
+	unsigned int mss = skb_shinfo(skb)->gso_size;
+	unsigned int room = SDM_MAX_PAYLOAD;
+	struct sdm_rx_cb *cb = SDM_RX_CB(skb);
+	unsigned int offset, len;
+
+	if (!pskb_may_pull(skb, cb->hlen) || pskb_trim_rcsum(skb, cb->hlen + cb->payload)) {
+		sdm_count(q, SDM_RX_DROP_NO_MEMORY, 1);
+		goto drop;
+	}
+	if (!sdm_rx_csum_verify(q, skb)) {
+		sdm_count(q, SDM_RX_DROP_CSUM, 1);
+		goto drop;
+	}
+
+	/* Cut between segments, or the receiver would count one too many. */
+	if (mss && mss < room)
+		room = rounddown(room, mss);
+	for (offset = 0; offset < cb->payload; offset += len) {
+		struct sk_buff *piece;
+
+		len = min(cb->payload - offset, room);
+		piece = sdm_rx_piece(q, skb, offset, len);
+		if (!piece)
+			goto drop;
+		sdm_rx_deliver(q, piece);
+	}
+	consume_skb(skb);
+	return;
+
+drop:
+	kfree_skb(skb);
+}
+
+static void sdm_rx_one(struct sdm_queue *q, struct sk_buff *skb)
+{
+	const struct sdm_rx_cb *cb = SDM_RX_CB(skb);
+
+	sdm_count(q, SDM_RX_PACKETS, 1);
+	sdm_count(q, SDM_RX_BYTES, skb->len + ETH_HLEN);
+
+	skb->dev = q->sdm->dev;
+	/* A lower device may have a dma-buf of its own bound. */
+	if (page_pool_is_unreadable(q->pool) && skb_frags_readable(skb)) {
+		if (cb->split) {
+			sdm_rx_split(q, skb);
+			return;
+		}
+		sdm_count(q, SDM_RX_WHOLE_BYTES, skb->len);
+	}
+	sdm_rx_deliver(q, skb);
+}
+
+int sdm_rx_poll(struct napi_struct *napi, int budget)
+{
+	struct sdm_queue *q = container_of(napi, struct sdm_queue, napi);
+	struct sk_buff_head batch;
+	struct sk_buff *skb;
+	int done = 0;
+
+	__skb_queue_head_init(&batch);
+	spin_lock(&q->backlog.lock);
+	while (done < budget) {
+		skb = __skb_dequeue(&q->backlog);
+		if (!skb)
+			break;
+		__skb_queue_tail(&batch, skb);
+		done++;
+	}
+	spin_unlock(&q->backlog.lock);
+
+	while ((skb = __skb_dequeue(&batch)))
+		sdm_rx_one(q, skb);
+
+	if (done < budget)
+		napi_complete_done(napi, done);
+	return done;
+}
