@@ -1,0 +1,469 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/counter.h"
+#include "base/log.h"
+#include "base/param.h"
+#include "nic/nic.h"
+#include "nic/nic_lock.h"
+#include "nic/nic_netdev.h"
+#include "nic/nic_nl.h"
+#include "nic/nic_probe.h"
+#include "nic/nic_rule.h"
+#include "nic/nic_setup.h"
+#include "nic/nic_state.h"
+#include "nic/nic_text.h"
+#include "uapi/netdev_genl.h"
+
+/*
+ * @id:	   what the caller knows the rule by; never reused, so that removing twice is harmless.
+ * @foreign: a rule of the administrator's (NCCL_DEVMEM_NIC_SETUP=0), not ours to remove.
+ */
+struct nic_rx_rule {
+	struct nic_flow flow;
+	uint32_t id;
+	uint32_t loc;
+	unsigned int slot;
+	bool foreign;
+};
+
+/*
+ * @pid: who made it; in a forked child nothing of it may touch the NIC.
+ * @tag: names it in the record. @flows[i]: rules that lead to @queues[i].
+ */
+struct nic_rx {
+	struct nic_rx *next;
+	char name[IF_NAMESIZE];
+	int ifindex;
+	pid_t pid;
+	uint32_t tag;
+	uint32_t dmabuf;
+	struct nic_nl nl;
+	unsigned int queues[NIC_OWNER_QUEUES_MAX];
+	unsigned int flows[NIC_OWNER_QUEUES_MAX];
+	unsigned int n_queues;
+	char queue_text[NIC_RANGES_MAX];
+	struct nic_rx_rule *rules;
+	unsigned int n_rules;
+};
+
+static struct nic_rx *nic_rx_list;
+static uint32_t nic_rx_tag;
+static uint32_t nic_rx_rule_id;
+
+static bool nic_rx_is_ours(const struct nic_rx *rx)
+{
+	return rx->nl.sk && rx->pid == getpid();
+}
+
+/* Everything that changes the NIC; on failure the caller settles. */
+static int nic_rx_make(struct nic_rx *rx, struct nic_state *st, int dmabuf_fd, struct verdict *why)
+{
+	struct nic_owner *owner;
+	int err;
+
+	owner = nic_state_owner_add(st, rx->tag, rx->queues, rx->n_queues);
+	if (!owner)
+		return verdict_set(why, -ENOMEM, NULL, "out of memory");
+	err = nic_setup_apply(st, rx->queues, rx->n_queues, why);
+	if (err)
+		return err;
+	err = nic_nl_open(&rx->nl, NDEV_FAMILY);
+	if (err)
+		return verdict_set(why, err, NULL, "%s: netlink: %s", rx->name, strerror(-err));
+	err = nic_netdev_bind_rx(&rx->nl, rx->ifindex, dmabuf_fd, rx->queues, rx->n_queues,
+				 &rx->dmabuf);
+	if (err) {
+		verdict_set(why, err == -EEXIST ? -EBUSY : err, NULL,
+			    "%s: bind-rx to queue %s: %s%s%s", rx->name, rx->queue_text,
+			    strerror(-err), rx->nl.ext[0] ? ": " : "", rx->nl.ext);
+		nic_nl_close(&rx->nl);
+		return why->err;
+	}
+	owner->dmabuf = rx->dmabuf;
+	err = nic_state_save(st);
+	if (err)
+		log_warn("%s: its record in %s could not be written: %s", rx->name,
+			 param_str(PARAM_STATE_DIR), strerror(-err));
+	return 0;
+}
+
+static int nic_rx_bind_locked(const struct nic *nic, int dmabuf_fd, struct nic_rx *rx,
+			      struct verdict *why)
+{
+	struct nic_owner *owner;
+	struct nic_state st;
+	int err;
+
+	err = nic_state_open(&st, rx->ifindex, rx->name, true, why);
+	if (err)
+		return err;
+	err = nic_setup_reap(&st);
+	if (err < 0)
+		log_warn("%s: left-overs of a dead process could not be removed: %s", nic->name,
+			 strerror(-err));
+	err = nic_setup_choose(&st, rx->n_queues, rx->queues, why);
+	if (err) {
+		/* Nothing of ours to undo, but a dead process's settings may wait. */
+		if (!st.n_owners)
+			nic_setup_settle(&st);
+		goto close;
+	}
+	nic_ranges_text(rx->queues, rx->n_queues, rx->queue_text, sizeof(rx->queue_text));
+	err = nic_rx_make(rx, &st, dmabuf_fd, why);
+	if (err) {
+		owner = nic_state_owner_find(&st, rx->tag);
+		if (owner)
+			nic_state_owner_drop(&st, owner);
+		nic_setup_settle(&st);
+	}
+close:
+	nic_state_close(&st);
+	return err;
+}
+
+int nic_rx_bind(const struct nic *nic, int dmabuf_fd, unsigned int n_queues, struct nic_rx **ret,
+		struct verdict *why)
+{
+	struct nic_rx *rx;
+	int err;
+
+	if (!n_queues || n_queues > NIC_OWNER_QUEUES_MAX)
+		return verdict_set(why, -EINVAL, NULL,
+				   "%s: %u queues asked for; 1 to %d are possible", nic->name,
+				   n_queues, NIC_OWNER_QUEUES_MAX);
+	rx = calloc(1, sizeof(*rx));
+	if (!rx)
+		return verdict_set(why, -ENOMEM, NULL, "out of memory");
+	snprintf(rx->name, sizeof(rx->name), "%s", nic->name);
+	rx->ifindex = nic->ifindex;
+	rx->pid = getpid();
+	rx->n_queues = n_queues;
+
+	nic_lock();
+	rx->tag = ++nic_rx_tag;
+	err = nic_probe_dmabuf(nic, dmabuf_fd, why);
+	if (!err)
+		err = nic_probe_rx(nic, why);
+	if (!err)
+		err = nic_rx_bind_locked(nic, dmabuf_fd, rx, why);
+	if (!err) {
+		rx->next = nic_rx_list;
+		nic_rx_list = rx;
+	}
+	nic_unlock();
+	if (err) {
+		free(rx);
+		return err;
+	}
+	counter_inc(rx_binds);
+	log_info("%s: bound dmabuf %u to RX queue %s", rx->name, rx->dmabuf, rx->queue_text);
+	verdict_set(why, 0, NULL, "%s: devmem receive on queue %s", rx->name, rx->queue_text);
+	*ret = rx;
+	return 0;
+}
+
+const char *nic_rx_queues(const struct nic_rx *rx)
+{
+	return rx->queue_text;
+}
+
+static unsigned int nic_rx_least_used(const struct nic_rx *rx)
+{
+	unsigned int best = 0;
+
+	for (unsigned int i = 1; i < rx->n_queues; i++)
+		if (rx->flows[i] < rx->flows[best])
+			best = i;
+	return best;
+}
+
+static struct nic_rx_rule *nic_rx_rule_new(struct nic_rx *rx)
+{
+	struct nic_rx_rule *rules = realloc(rx->rules, (rx->n_rules + 1) * sizeof(*rules));
+
+	if (!rules)
+		return NULL;
+	rx->rules = rules;
+	memset(&rules[rx->n_rules], 0, sizeof(*rules));
+	return &rules[rx->n_rules];
+}
+
+static void nic_rx_rule_keep(struct nic_rx *rx, struct nic_rx_rule *rule)
+{
+	rule->id = ++nic_rx_rule_id;
+	rx->flows[rule->slot]++;
+	rx->n_rules++;
+}
+
+static void nic_rx_rule_name(const struct nic_rx *rx, const struct nic_flow *flow, char *buf,
+			     size_t len)
+{
+	char src[INET6_ADDRSTRLEN] = "?", dst[INET6_ADDRSTRLEN] = "?";
+
+	inet_ntop(flow->family, flow->src, src, sizeof(src));
+	inet_ntop(flow->family, flow->dst, dst, sizeof(dst));
+	snprintf(buf, len,
+		 "ethtool -N %s flow-type tcp%d src-ip %s dst-ip %s src-port %u dst-port %u action "
+		 "%u",
+		 rx->name, flow->family == AF_INET6 ? 6 : 4, src, dst, ntohs(flow->sport),
+		 ntohs(flow->dport), rx->queues[0]);
+}
+
+struct nic_rx_cover {
+	const struct nic_rx *rx;
+	unsigned int slot;
+	uint32_t loc;
+};
+
+static int nic_rx_on_cover(const struct nic_rule *rule, void *arg)
+{
+	struct nic_rx_cover *c = arg;
+
+	for (unsigned int i = 0; rule->covers && i < c->rx->n_queues; i++) {
+		if (rule->queue != c->rx->queues[i])
+			continue;
+		c->slot = i;
+		c->loc = rule->loc;
+		return 1;
+	}
+	return 0;
+}
+
+/* Where rules are the administrator's, one of his must lead the flow to a bound queue. */
+static int nic_rx_find_rule(struct nic_rx *rx, struct nic_rx_rule *rule, struct verdict *why)
+{
+	struct nic_rx_cover c = { .rx = rx };
+	char remedy[192];
+	int ret;
+
+	ret = nic_rule_walk(rx->name, &rule->flow, nic_rx_on_cover, &c);
+	if (ret > 0) {
+		rule->slot = c.slot;
+		rule->loc = c.loc;
+		rule->foreign = true;
+		return 0;
+	}
+	nic_rx_rule_name(rx, &rule->flow, remedy, sizeof(remedy));
+	return verdict_set(why, ret ? ret : -ENOENT, remedy,
+			   "%s: no flow rule leads this connection to queue %s, and "
+			   "NCCL_DEVMEM_NIC_SETUP=0 forbids to add one",
+			   rx->name, rx->queue_text);
+}
+
+static int nic_rx_rule_failed(const struct nic_rx *rx, const struct nic_flow *flow, int err,
+			      struct verdict *why)
+{
+	char text[NIC_FLOW_TEXT_MAX], remedy[96];
+
+	nic_flow_text(flow, text, sizeof(text));
+	snprintf(remedy, sizeof(remedy), "look at its rules: ethtool -n %s", rx->name);
+	if (err == -ENOSPC || err == -ENOMEM)
+		return verdict_set(why, -ENOSPC, remedy, "%s: the flow rule table is full (%s)",
+				   rx->name, text);
+	if (err == -EPERM)
+		return verdict_set(why, err, "keep CAP_NET_ADMIN while connections are made",
+				   "%s: adding a flow rule needs CAP_NET_ADMIN", rx->name);
+	return verdict_set(why, err, remedy, "%s: adding the flow rule %s: %s", rx->name, text,
+			   strerror(-err));
+}
+
+/* The rule goes into the record first: a crash in between leaves a record without a rule. */
+static int nic_rx_add_rule(struct nic_rx *rx, struct nic_rx_rule *rule, struct verdict *why)
+{
+	unsigned int queue = rx->queues[rule->slot];
+	struct nic_owner *owner;
+	struct nic_state st;
+	int err;
+
+	err = nic_state_open(&st, rx->ifindex, rx->name, true, why);
+	if (err)
+		return err;
+	owner = nic_state_owner_find(&st, rx->tag);
+	if (!owner) {
+		log_warn("%s: its record in %s is gone; settings and rules will not be put back "
+			 "after a crash",
+			 rx->name, param_str(PARAM_STATE_DIR));
+	} else {
+		err = nic_owner_rule_add(owner, &rule->flow, queue);
+		if (!err)
+			err = nic_state_save(&st);
+		if (err) {
+			verdict_set(why, err, NULL, "%s: recording the flow rule in %s: %s",
+				    rx->name, param_str(PARAM_STATE_DIR), strerror(-err));
+			goto close;
+		}
+	}
+	err = nic_rule_add(rx->name, &rule->flow, queue, &rule->loc);
+	if (err) {
+		nic_rx_rule_failed(rx, &rule->flow, err, why);
+		err = why->err;
+		if (owner) {
+			nic_owner_rule_drop(owner, &rule->flow);
+			nic_state_save(&st);
+		}
+	}
+close:
+	nic_state_close(&st);
+	return err;
+}
+
+static int nic_rx_steer_locked(struct nic_rx *rx, const struct nic_flow *flow, uint32_t *ret_rule,
+			       struct verdict *why)
+{
+	struct nic_rx_rule *rule;
+	int err;
+
+	if (!nic_rx_is_ours(rx))
+		return verdict_set(why, -ESTALE, NULL,
+				   "%s: this binding belongs to another process", rx->name);
+	rule = nic_rx_rule_new(rx);
+	if (!rule)
+		return verdict_set(why, -ENOMEM, NULL, "out of memory");
+	rule->flow = *flow;
+	rule->slot = nic_rx_least_used(rx);
+	if (param_bool(PARAM_NIC_SETUP))
+		err = nic_rx_add_rule(rx, rule, why);
+	else
+		err = nic_rx_find_rule(rx, rule, why);
+	if (err)
+		return err;
+	nic_rx_rule_keep(rx, rule);
+	if (!rule->foreign)
+		counter_inc(rules);
+	verdict_set(why, 0, NULL, "%s: steered to queue %u", rx->name, rx->queues[rule->slot]);
+	*ret_rule = rule->id;
+	return 0;
+}
+
+int nic_rx_steer(struct nic_rx *rx, const struct sockaddr *local, const struct sockaddr *remote,
+		 uint32_t *ret_rule, struct verdict *why)
+{
+	struct nic_flow flow;
+	int err;
+
+	err = nic_flow_set(&flow, local, remote);
+	if (err)
+		return verdict_set(why, err, NULL,
+				   "%s: the two addresses are not those of one TCP flow", rx->name);
+	nic_lock();
+	err = nic_rx_steer_locked(rx, &flow, ret_rule, why);
+	nic_unlock();
+	return err;
+}
+
+/* Off the NIC; the record follows. The rule may be gone with the device, or removed by hand. */
+static void nic_rx_rule_remove(struct nic_rx *rx, const struct nic_rx_rule *rule)
+{
+	char text[NIC_FLOW_TEXT_MAX];
+	int err;
+
+	if (rule->foreign)
+		return;
+	err = nic_rule_del(rx->name, &rule->flow, rx->queues[rule->slot], rule->loc);
+	if (!err)
+		counter_inc(rules_removed);
+	else if (err != -ENOENT && err != -ENODEV)
+		log_warn("%s: flow rule %u (%s) could not be removed: %s; remove it with: ethtool "
+			 "-N %s delete %u",
+			 rx->name, rule->loc, nic_flow_text(&rule->flow, text, sizeof(text)),
+			 strerror(-err), rx->name, rule->loc);
+}
+
+static void nic_rx_unsteer_locked(struct nic_rx *rx, struct nic_rx_rule *rule)
+{
+	struct nic_rx_rule gone = *rule;
+	struct nic_owner *owner;
+	struct nic_state st;
+	struct verdict why;
+
+	*rule = rx->rules[--rx->n_rules];
+	rx->flows[gone.slot]--;
+	nic_rx_rule_remove(rx, &gone);
+	if (gone.foreign)
+		return;
+	if (nic_state_open(&st, rx->ifindex, rx->name, false, &why)) {
+		log_debug("%s", why.reason);
+		return;
+	}
+	owner = nic_state_owner_find(&st, rx->tag);
+	if (owner) {
+		nic_owner_rule_drop(owner, &gone.flow);
+		nic_state_save(&st);
+	}
+	nic_state_close(&st);
+}
+
+void nic_rx_unsteer(struct nic_rx *rx, uint32_t rule)
+{
+	nic_lock();
+	for (unsigned int i = 0; nic_rx_is_ours(rx) && i < rx->n_rules; i++) {
+		if (rx->rules[i].id == rule) {
+			nic_rx_unsteer_locked(rx, &rx->rules[i]);
+			break;
+		}
+	}
+	nic_unlock();
+}
+
+static void nic_rx_unlink(struct nic_rx *rx)
+{
+	for (struct nic_rx **p = &nic_rx_list; *p; p = &(*p)->next) {
+		if (*p == rx) {
+			*p = rx->next;
+			return;
+		}
+	}
+}
+
+/*
+ * Rules first, so that the flows' packets go to ordinary queues before the buffers do; then the
+ * binding, because the kernel keeps header split on while there is one; settings last.
+ */
+static void nic_rx_undo(struct nic_rx *rx)
+{
+	struct nic_owner *owner;
+	struct nic_state st;
+	struct verdict why;
+
+	for (unsigned int i = 0; i < rx->n_rules; i++)
+		nic_rx_rule_remove(rx, &rx->rules[i]);
+	nic_nl_close(&rx->nl);
+
+	if (nic_state_open(&st, rx->ifindex, rx->name, false, &why)) {
+		log_warn("%s: former settings are not put back now: %s", rx->name, why.reason);
+		return;
+	}
+	owner = nic_state_owner_find(&st, rx->tag);
+	if (owner)
+		nic_state_owner_drop(&st, owner);
+	nic_setup_settle(&st);
+	nic_state_close(&st);
+}
+
+void nic_rx_release(struct nic_rx *rx)
+{
+	if (!rx)
+		return;
+	nic_lock();
+	nic_rx_unlink(rx);
+	if (nic_rx_is_ours(rx))
+		nic_rx_undo(rx);
+	else
+		nic_nl_forget(&rx->nl);
+	nic_unlock();
+	free(rx->rules);
+	free(rx);
+}
+
+void nic_rx_forget_all(void)
+{
+	for (struct nic_rx *rx = nic_rx_list; rx; rx = rx->next)
+		nic_nl_forget(&rx->nl);
+	nic_rx_list = NULL;
+}
