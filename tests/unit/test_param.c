@@ -44,8 +44,11 @@ static void test_good_values(void **state)
 	static const struct {
 		const char *text;
 		int64_t bytes;
-	} sizes[] = { { "4096", 4096 },	   { "4k", 4096 },     { "128K", 128 << 10 },
-		      { "1m", 1 << 20 },   { "4M", 4 << 20 } };
+	} sizes[] = { { "4096", 4096 },
+		      { "4k", 4096 },
+		      { "128K", 128 << 10 },
+		      { "1m", 1 << 20 },
+		      { "4M", 4 << 20 } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {

@@ -40,9 +40,9 @@ static inline void unit_log_clear(void)
 	log_sink_set(unit_log_sink);
 }
 
-#define assert_logged(word)                                                              \
-	do {                                                                             \
-		if (!strstr(unit_log_text, (word)))                                      \
+#define assert_logged(word)                                                               \
+	do {                                                                              \
+		if (!strstr(unit_log_text, (word)))                                       \
 			fail_msg("\"%s\" is not in the log:\n%s", (word), unit_log_text); \
 	} while (0)
 

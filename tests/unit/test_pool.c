@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The receive pool's book-keeping, with the NIC and the memory played by the test.
+ *
+ * unit-libs: devmem_mem
+ * unit-wrap: nic_rx_bind nic_rx_release nic_rx_queues mem_block_alloc mem_block_free
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "unit.h"
+#include "base/param.h"
+#include "mem/pool.h"
+
+#define MIB ((size_t)1 << 20)
+
+struct nic_rx {
+	int ifindex;
+};
+
+static struct nic nics[2] = { { .name = "t0", .ifindex = 5 }, { .name = "t1", .ifindex = 6 } };
+
+/* What each part answers next, and what was asked of it. */
+static int bind_err[8];
+static int n_binds, n_releases, n_allocs, n_frees;
+static unsigned int queues_asked;
+static size_t size_asked;
+static char tried[128];
+static int dmaheap_err, udmabuf_err, drm_err;
+
+int __wrap_nic_rx_bind(const struct nic *nic, int fd, unsigned int n, struct nic_rx **ret,
+		       struct verdict *why);
+void __wrap_nic_rx_release(struct nic_rx *rx);
+const char *__wrap_nic_rx_queues(const struct nic_rx *rx);
+int __wrap_mem_block_alloc(const struct memory_provider *p, size_t size, struct mem_block *ret,
+			   struct verdict *why);
+void __wrap_mem_block_free(struct mem_block *block);
+
+int __wrap_nic_rx_bind(const struct nic *nic, int fd, unsigned int n, struct nic_rx **ret,
+		       struct verdict *why)
+{
+	int err = bind_err[n_binds++];
+
+	assert_int_equal(fd, 99);
+	queues_asked = n;
+	if (err)
+		return verdict_set(why, err, "cure", "%s refuses", nic->name);
+	*ret = calloc(1, sizeof(**ret));
+	(*ret)->ifindex = nic->ifindex;
+	return 0;
+}
+
+void __wrap_nic_rx_release(struct nic_rx *rx)
+{
+	n_releases++;
+	/* The memory goes after the binding. */
+	assert_int_equal(n_frees, n_allocs - 1);
+	free(rx);
+}
+
+const char *__wrap_nic_rx_queues(const struct nic_rx *rx)
+{
+	(void)rx;
+	return "3-5";
+}
+
+int __wrap_mem_block_alloc(const struct memory_provider *p, size_t size, struct mem_block *ret,
+			   struct verdict *why)
+{
+	int err = p == &provider_dmaheap   ? dmaheap_err
+		  : p == &provider_udmabuf ? udmabuf_err
+					   : drm_err;
+
+	size_asked = size;
+	strcat(strcat(tried, p->name), " ");
+	if (err)
+		return verdict_set(why, err, "", "%s fails", p->name);
+	n_allocs++;
+	*ret = (struct mem_block){ .provider = p, .dmabuf_fd = 99, .size = size };
+	return 0;
+}
+
+void __wrap_mem_block_free(struct mem_block *block)
+{
+	n_frees++;
+	*block = (struct mem_block){ .dmabuf_fd = -1 };
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	clearenv();
+	param_load();
+	unit_log_clear();
+	memset(bind_err, 0, sizeof(bind_err));
+	n_binds = n_releases = n_allocs = n_frees = 0;
+	dmaheap_err = udmabuf_err = drm_err = 0;
+	tried[0] = '\0';
+	pool_reset();
+	return 0;
+}
+
+static void test_shared_and_freed(void **state)
+{
+	struct pool *a, *b, *c;
+	struct verdict why;
+
+	(void)state;
+	assert_ok(pool_get(&nics[0], &a, &why));
+	assert_ok(pool_get(&nics[0], &b, &why));
+	assert_ptr_equal(a, b);
+	assert_int_equal(n_binds, 1);
+	assert_int_equal(size_asked, 64 * MIB);
+	assert_int_equal(queues_asked, 1);
+	assert_logged("t0: receive pool of 64 MiB dmaheap memory bound to queue 3-5");
+	pool_put(a);
+	assert_int_equal(n_releases, 0);
+	pool_put(b);
+	assert_int_equal(n_releases, 1);
+	assert_int_equal(n_frees, 1);
+	pool_put(NULL);
+
+	assert_ok(pool_get(&nics[0], &a, &why));
+	assert_int_equal(n_binds, 2);
+	pool_put(a);
+
+	n_allocs = n_frees = 0;
+	assert_ok(pool_get(&nics[1], &c, &why));
+	assert_string_equal(c->nic.name, "t1");
+	pool_put(c);
+}
+
+static void test_two_nics(void **state)
+{
+	struct pool *a, *b;
+	struct verdict why;
+
+	(void)state;
+	assert_ok(pool_get(&nics[0], &a, &why));
+	assert_ok(pool_get(&nics[1], &b, &why));
+	assert_ptr_not_equal(a, b);
+	assert_int_equal(n_binds, 2);
+	n_allocs = 1;
+	n_frees = 0;
+	pool_put(a);
+	n_allocs = 1;
+	n_frees = 0;
+	pool_put(b);
+}
+
+static void test_parameters(void **state)
+{
+	struct verdict why;
+	struct pool *a;
+
+	(void)state;
+	setenv("NCCL_DEVMEM_POOL_SIZE", "8M", 1);
+	setenv("NCCL_DEVMEM_QUEUES", "3", 1);
+	setenv("NCCL_DEVMEM_POOL_MEMORY", "udmabuf", 1);
+	param_load();
+	assert_ok(pool_get(&nics[0], &a, &why));
+	assert_int_equal(size_asked, 8 * MIB);
+	assert_int_equal(queues_asked, 3);
+	assert_string_equal(tried, "udmabuf ");
+	pool_put(a);
+}
+
+static void test_named_memory_has_no_substitute(void **state)
+{
+	struct verdict why;
+	struct pool *a = NULL;
+
+	(void)state;
+	setenv("NCCL_DEVMEM_POOL_MEMORY", "drm", 1);
+	param_load();
+	drm_err = -ENOENT;
+	assert_int_equal(pool_get(&nics[0], &a, &why), -ENOENT);
+	assert_string_equal(tried, "drm ");
+	assert_null(a);
+}
+
+static void test_auto_order(void **state)
+{
+	struct verdict why;
+	struct pool *a;
+
+	(void)state;
+	dmaheap_err = -ENOENT;
+	udmabuf_err = -EINVAL;
+	assert_ok(pool_get(&nics[0], &a, &why));
+	assert_string_equal(tried, "dmaheap udmabuf drm ");
+	pool_put(a);
+}
+
+static void test_auto_verdicts(void **state)
+{
+	struct verdict why;
+	struct pool *a;
+
+	(void)state;
+	dmaheap_err = udmabuf_err = drm_err = -ENOENT;
+	assert_int_equal(pool_get(&nics[0], &a, &why), -ENOENT);
+	assert_non_null(strstr(why.remedy, "modprobe udmabuf"));
+
+	setup(state);
+	dmaheap_err = drm_err = -ENOENT;
+	udmabuf_err = -EACCES;
+	assert_int_equal(pool_get(&nics[0], &a, &why), -EACCES);
+	assert_string_equal(why.reason, "udmabuf fails");
+}
+
+static void test_nic_refuses(void **state)
+{
+	struct verdict why;
+	struct pool *a;
+
+	(void)state;
+	bind_err[0] = -EPERM;
+	assert_int_equal(pool_get(&nics[0], &a, &why), -EPERM);
+	assert_string_equal(why.reason, "t0 refuses");
+	assert_string_equal(why.remedy, "cure");
+	assert_string_equal(tried, "dmaheap ");
+	assert_int_equal(n_frees, 1);
+
+	/* Only a dmabuf that the NIC does not like is worth another provider. */
+	setup(state);
+	bind_err[0] = -EINVAL;
+	assert_ok(pool_get(&nics[0], &a, &why));
+	assert_string_equal(tried, "dmaheap udmabuf ");
+	pool_put(a);
+}
+
+static void test_failure_is_remembered(void **state)
+{
+	struct verdict why, again;
+	struct pool *a;
+
+	(void)state;
+	bind_err[0] = -EBUSY;
+	assert_int_equal(pool_get(&nics[0], &a, &why), -EBUSY);
+	memset(&again, 0, sizeof(again));
+	assert_int_equal(pool_get(&nics[0], &a, &again), -EBUSY);
+	assert_string_equal(again.reason, why.reason);
+	assert_string_equal(again.remedy, why.remedy);
+	assert_int_equal(n_binds, 1);
+	/* Another NIC's luck is its own. */
+	assert_ok(pool_get(&nics[1], &a, &why));
+	n_allocs = 1;
+	n_frees = 0;
+	pool_put(a);
+
+	pool_reset();
+	n_allocs = n_frees = 0;
+	assert_ok(pool_get(&nics[0], &a, &why));
+	pool_put(a);
+}
+
+static void test_reserve(void **state)
+{
+	struct verdict why = { 0 };
+	struct pool *a;
+
+	(void)state;
+	assert_ok(pool_get(&nics[0], &a, &why));
+	assert_ok(pool_reserve(a, 32 * MIB, &why));
+	assert_ok(pool_reserve(a, 32 * MIB - 4096, &why));
+	assert_int_equal(pool_reserve(a, 4096, &why), -ENOSPC);
+	assert_non_null(strstr(why.remedy, "NCCL_DEVMEM_POOL_SIZE"));
+	assert_non_null(strstr(why.reason, "t0: the receive pool of 65536 KiB has 4 KiB left"));
+	assert_int_equal(pool_reserve(a, SIZE_MAX, &why), -ENOSPC);
+	pool_unreserve(a, 32 * MIB);
+	assert_ok(pool_reserve(a, 4096, &why));
+	assert_int_equal(pool_reserve(a, 32 * MIB, &why), -ENOSPC);
+	pool_put(a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_shared_and_freed, setup),
+		cmocka_unit_test_setup(test_two_nics, setup),
+		cmocka_unit_test_setup(test_parameters, setup),
+		cmocka_unit_test_setup(test_named_memory_has_no_substitute, setup),
+		cmocka_unit_test_setup(test_auto_order, setup),
+		cmocka_unit_test_setup(test_auto_verdicts, setup),
+		cmocka_unit_test_setup(test_nic_refuses, setup),
+		cmocka_unit_test_setup(test_failure_is_remembered, setup),
+		cmocka_unit_test_setup(test_reserve, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
