@@ -165,23 +165,27 @@ ncclResult_t edge_connect(int dev, void *handle, void **send_comm,
 			  ncclNetDeviceHandle_v7_t **dev_handle)
 {
 	struct comm *comm = NULL;
+	int err;
 
 	(void)dev_handle;
 	if (!handle || !send_comm)
 		return ncclInvalidArgument;
 	*send_comm = NULL;
-	return edge_hand_over(net_connect(dev, handle, &comm), comm, send_comm);
+	err = net_connect(dev, handle, &comm);
+	return edge_hand_over(err, comm, send_comm);
 }
 
 ncclResult_t edge_accept(void *listen_comm, void **recv_comm, ncclNetDeviceHandle_v7_t **dev_handle)
 {
 	struct comm *comm = NULL;
+	int err;
 
 	(void)dev_handle;
 	if (!listen_comm || !recv_comm)
 		return ncclInvalidArgument;
 	*recv_comm = NULL;
-	return edge_hand_over(net_accept(listen_comm, &comm), comm, recv_comm);
+	err = net_accept(listen_comm, &comm);
+	return edge_hand_over(err, comm, recv_comm);
 }
 
 ncclResult_t edge_reg_mr(void *comm, void *data, size_t size, int type, void **mhandle)
