@@ -166,14 +166,19 @@ static int resolve(const char *spec, bool passive, struct addrinfo **ret)
 	char host[256];
 	const char *colon = strrchr(spec, ':');
 	size_t len;
+	char *end;
+	long port;
 	int res;
 
-	if (!colon || colon == spec || !colon[1] || (size_t)(colon - spec) >= sizeof(host)) {
+	/* getaddrinfo() would take a port of 65537 for 1. */
+	port = colon ? strtol(colon + 1, &end, 10) : 0;
+	if (!colon || colon == spec || (size_t)(colon - spec) >= sizeof(host) || port < 1 ||
+	    port > 65535 || *end || (spec[0] == '[') != (colon[-1] == ']')) {
 		report_err("rendezvous: '%s' is not ADDR:PORT or [ADDR]:PORT", spec);
 		return -EINVAL;
 	}
 	len = (size_t)(colon - spec);
-	if (spec[0] == '[' && spec[len - 1] == ']') {
+	if (spec[0] == '[') {
 		spec++;
 		len -= 2;
 	}
