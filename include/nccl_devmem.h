@@ -39,7 +39,7 @@ extern "C" {
 	C(sys_ctrl, "system calls on control sockets")                                     \
 	C(sys_errqueue, "error queue reads")                                               \
 	C(sys_dontneed, "SO_DEVMEM_DONTNEED calls")                                        \
-	C(steps_down, "steps down the ladder")                                             \
+	C(steps_down, "steps down the ladder, each counted once per NIC and reason")             \
 	C(conns, "connections made (both directions)")                                     \
 	C(strangers, "connections dropped because they could not authenticate")            \
 	C(rx_binds, "receive bindings made")                                               \

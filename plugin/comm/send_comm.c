@@ -27,6 +27,12 @@ struct send_chunk {
 	size_t left;
 };
 
+/* What was last said to the ladder about one kind of memory, and what it answered. */
+struct told {
+	const struct path_ops *path;
+	int result;
+};
+
 /*
  * @next_seq:  number of the next isend. @announce: first message whose records are not all written.
  * @turn:      socket that is offered the next chunk first.
@@ -45,6 +51,7 @@ struct send_comm {
 	size_t zerocopy_min;
 	struct verdict no_devmem;
 	struct verdict no_zerocopy;
+	struct told told[MR_DMABUF + 1];
 	struct send_chunk busy[WIRE_MAX_SOCKS];
 	struct request reqs[NET_MAX_REQUESTS];
 	struct ctrl_out ctrl;
@@ -121,42 +128,61 @@ void send_comm_destroy(struct comm *comm)
 }
 
 /*
+ * Tells the ladder which path memory of this kind takes, and why no higher one; what it answers (an error when
+ * NCCL_DEVMEM_REQUIRE forbids the path) holds until the path changes. So a message costs a comparison, not a lock.
+ */
+static int tell_ladder(struct send_comm *sc, const struct mr *mr, const struct path_ops *path,
+		       enum rung wanted, const struct verdict *why)
+{
+	struct told *told = &sc->told[mr->type];
+	const char *name = sc->base.nic->name;
+
+	if (told->path == path)
+		return told->result;
+	told->path = path;
+	told->result = 0;
+	if (path->rung < wanted)
+		told->result = ladder_step_down(name, DIR_SEND, wanted, path->rung, why);
+	if (told->result == 0)
+		ladder_chosen(name, DIR_SEND, path->rung,
+			      mr->type == MR_DMABUF ? "dmabuf memory" : "host memory");
+	return told->result;
+}
+
+/*
  * The highest rung that can move @req's bytes. Host memory never asks for devmem (there is no dmabuf to send from), so
- * NCCL_DEVMEM_REQUIRE=devmem is about dmabuf memory.
+ * NCCL_DEVMEM_REQUIRE=devmem is about dmabuf memory. Pages of a dmabuf mapping cannot be pinned for MSG_ZEROCOPY, so
+ * there the rung below devmem is copy.
  */
 static int choose_path(struct send_comm *sc, struct request *req)
 {
-	const struct nic *nic = sc->base.nic;
 	const struct mr *mr = req->mr;
-	int r = 0;
+	int r;
 
-	if (mr->type == MR_DMABUF) {
-		if (sc->devmem && mr->tx) {
-			req->path = &path_send_devmem;
-		} else {
-			/* Pages of a dmabuf mapping cannot be pinned, so the rung below devmem is copy. */
-			req->path = &path_send_copy;
-			r = ladder_step_down(nic->name, DIR_SEND, RUNG_DEVMEM, RUNG_COPY,
-					     sc->devmem ? &mr->tx_why : &sc->no_devmem);
-			if (r == 0 && !mr->cpu) {
-				log_err("%s: %zu bytes of dmabuf memory that the CPU cannot read "
-					"have no path left",
-					nic->name, req->size);
-				r = -ENOTSUP;
-			}
-		}
-	} else if (sc->zerocopy) {
-		req->path = req->size >= sc->zerocopy_min ? &path_send_zerocopy : &path_send_copy;
-	} else {
-		req->path = &path_send_copy;
-		if (param_choice(PARAM_REQUIRE) != REQUIRE_DEVMEM)
-			r = ladder_step_down(nic->name, DIR_SEND, RUNG_ZEROCOPY, RUNG_COPY,
-					     &sc->no_zerocopy);
+	if (mr->type == MR_DMABUF && sc->devmem && mr->tx) {
+		req->path = &path_send_devmem;
+		return tell_ladder(sc, mr, req->path, RUNG_DEVMEM, NULL);
 	}
-	if (r == 0)
-		ladder_chosen(nic->name, DIR_SEND, req->path->rung,
-			      mr->type == MR_DMABUF ? "dmabuf memory" : "host memory");
-	return r;
+	if (mr->type == MR_DMABUF) {
+		req->path = &path_send_copy;
+		r = tell_ladder(sc, mr, req->path, RUNG_DEVMEM,
+				sc->devmem ? &mr->tx_why : &sc->no_devmem);
+		if (r == 0 && !mr->cpu) {
+			log_err("%s: %zu bytes of dmabuf memory that the CPU cannot read have no "
+				"path left",
+				sc->base.nic->name, req->size);
+			r = -ENOTSUP;
+		}
+		return r;
+	}
+	if (sc->zerocopy && req->size < sc->zerocopy_min) {
+		req->path = &path_send_copy; /* by choice, not for want of a better one */
+		return 0;
+	}
+	req->path = sc->zerocopy ? &path_send_zerocopy : &path_send_copy;
+	if (param_choice(PARAM_REQUIRE) == REQUIRE_DEVMEM)
+		return 0;
+	return tell_ladder(sc, mr, req->path, RUNG_ZEROCOPY, &sc->no_zerocopy);
 }
 
 /* A send failed in a way that says "not like this", not "the connection is dead". */

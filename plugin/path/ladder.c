@@ -77,8 +77,8 @@ int ladder_step_down(const char *nic_name, enum direction dir, enum rung from, e
 	unsigned int kind = 1 + dir + 2 * (unsigned int)from + 8 * (unsigned int)to +
 			    32 * (unsigned int)!allowed;
 
-	counter_inc(steps_down);
 	if (say_once(hash_message(nic_name, kind, why->reason))) {
+		counter_inc(steps_down);
 		if (allowed)
 			log_warn("%s: %s path %s instead of %s: %s%s%s", nic_name,
 				 direction_name(dir), rung_name(to), rung_name(from), why->reason,
