@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# shellcheck shell=bash
+#
+# What scripts/demo and scripts/test share. To be sourced; expects `set -euo pipefail`.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build=${DEVMEM_BUILD:-$root/build}
+jobs=$(nproc)
+
+# Debian packages, by what they are for.
+build_packages=(cmake gcc make pkg-config libnl-3-dev libnl-genl-3-dev libnl-route-3-dev libdrm-dev libjansson-dev zlib1g-dev)
+net_packages=(iproute2 ethtool)
+train_packages=(python3-sklearn)
+test_packages=(libcmocka-dev clang-format clang-tidy cppcheck python3 python3-yaml python3-jsonschema binutils)
+
+step() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
+note() { printf '    %s\n' "$*"; }
+die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
+
+as_root() {
+	if [ "$(id -u)" -eq 0 ]; then
+		"$@"
+	elif command -v sudo >/dev/null; then
+		sudo "$@"
+	else
+		die "'$*' wants root, and there is no sudo: run this script as root"
+	fi
+}
+
+# Installs those of the named packages that are missing, and says which.
+need_packages() {
+	local p missing=()
+
+	command -v dpkg-query >/dev/null ||
+		die "this is no Debian or Ubuntu: install the equivalents of: $*"
+	for p in "$@"; do
+		dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null | grep -qx installed || missing+=("$p")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	note "installing ${missing[*]}"
+	as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" \
+		>/tmp/devmem-apt.$$ 2>&1 ||
+		{
+			as_root apt-get update -qq &&
+				as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+					--no-install-recommends "${missing[@]}"
+		} >/tmp/devmem-apt.$$ 2>&1 ||
+		{ tail -n 5 /tmp/devmem-apt.$$ >&2; rm -f /tmp/devmem-apt.$$; die "apt-get could not install ${missing[*]}"; }
+	rm -f /tmp/devmem-apt.$$
+}
+
+# Configures and builds the tree. $1: build directory, the rest: more arguments for cmake.
+build_tree() {
+	local dir=$1 log=$1/build.log
+
+	shift
+	mkdir -p "$dir"
+	{ cmake -S "$root" -B "$dir" -DCMAKE_BUILD_TYPE=RelWithDebInfo "$@" && cmake --build "$dir" -j "$jobs"; } \
+		>"$log" 2>&1 || { tail -n 30 "$log" >&2; die "the build failed; all of it is in $log"; }
+}
+
+# The UML kernel and sdm, from the cache or built. Fills $kernel and $sdm_module.
+build_guest_kernel() {
+	local out
+
+	out=$("$root/kernel-patches/build-kernel" --install-deps "$@" um) || exit 1
+	kernel=$(sed -n 's/^kernel=//p' <<<"$out")
+	sdm_module=$(sed -n 's/^sdm=//p' <<<"$out")
+}
