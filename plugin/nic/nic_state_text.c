@@ -233,6 +233,7 @@ static int text_parse(struct nic_state *st, char *text, const char *boot_id)
 {
 	char *lines = NULL, *words;
 	const char *line, *word;
+	bool other_boot;
 	char *l;
 	int err;
 
@@ -242,8 +243,7 @@ static int text_parse(struct nic_state *st, char *text, const char *boot_id)
 	line = strtok_r(NULL, "\n", &lines);
 	if (!line || strncmp(line, "boot ", 5) != 0)
 		return NIC_PARSE_BAD;
-	if (strcmp(line + 5, boot_id) != 0)
-		return -ESTALE;
+	other_boot = strcmp(line + 5, boot_id) != 0;
 	line = strtok_r(NULL, "\n", &lines);
 	if (!line || strncmp(line, "interface ", 10) != 0)
 		return NIC_PARSE_BAD;
@@ -254,14 +254,16 @@ static int text_parse(struct nic_state *st, char *text, const char *boot_id)
 		if (!word)
 			return NIC_PARSE_BAD;
 		if (!strcmp(word, "end"))
-			return strtok_r(NULL, "\n", &lines) ? NIC_PARSE_BAD : 0;
+			break;
 		err = line_parse(st, word, &words);
 		if (!err && strtok_r(NULL, " ", &words))
 			err = NIC_PARSE_BAD;
 		if (err)
 			return err;
 	}
-	return NIC_PARSE_BAD;
+	if (!l || strtok_r(NULL, "\n", &lines))
+		return NIC_PARSE_BAD;
+	return other_boot ? -ESTALE : 0;
 }
 
 int nic_state_parse(struct nic_state *st, const char *text, const char *boot_id)
