@@ -26,6 +26,7 @@ static struct {
 	pthread_mutex_t lock;
 	int refs;
 	struct nic *nics;
+	struct nic_caps *caps; /* one for each of @nics */
 	int n_nics;
 	struct comm *comms;
 	volatile uint8_t *alive;
@@ -78,21 +79,29 @@ static void log_devices(void)
 
 	for (i = 0; i < net.n_nics; i++) {
 		const struct nic *nic = &net.nics[i];
-		struct nic_caps caps;
+		const struct nic_caps *caps = &net.caps[i];
 
-		nic_probe(nic, &caps);
 		log_info("device %d: %s %s, %d Mbit/s; devmem receive: %s; devmem send: %s", i,
 			 nic->name, sock_addr_text((const struct sockaddr *)&nic->addr, text),
-			 nic->speed_mbps, caps.rx_devmem.err ? caps.rx_devmem.reason : "yes",
-			 caps.tx_devmem.err ? caps.tx_devmem.reason : "yes");
+			 nic->speed_mbps, caps->rx_devmem.err ? caps->rx_devmem.reason : "yes",
+			 caps->tx_devmem.err ? caps->tx_devmem.reason : "yes");
 	}
+}
+
+static void forget_nics(void)
+{
+	free(net.nics);
+	free(net.caps);
+	net.nics = NULL;
+	net.caps = NULL;
+	net.n_nics = 0;
 }
 
 static int init_first(void)
 {
 	struct verdict why = { 0 };
 	const char *filter;
-	int r;
+	int i, r;
 
 	param_load();
 	nic_restore_stale();
@@ -106,10 +115,16 @@ static int init_first(void)
 	if (net.n_nics == 0) {
 		log_warn("no network interface to use: %s%s%s", why.reason,
 			 why.remedy[0] ? "; remedy: " : "", why.remedy);
-		free(net.nics);
-		net.nics = NULL;
+		forget_nics();
 		return -ENODEV;
 	}
+	net.caps = calloc((size_t)net.n_nics, sizeof(*net.caps));
+	if (!net.caps) {
+		forget_nics();
+		return -ENOMEM;
+	}
+	for (i = 0; i < net.n_nics; i++)
+		nic_probe(&net.nics[i], &net.caps[i]);
 	mark_alive();
 	log_devices();
 	return 0;
@@ -159,9 +174,7 @@ static void finalize_last(void)
 		counter_log_summary();
 	pool_reset();
 	ladder_reset();
-	free(net.nics);
-	net.nics = NULL;
-	net.n_nics = 0;
+	forget_nics();
 	unmark_alive();
 }
 
@@ -182,6 +195,11 @@ int net_finalize(void)
 const struct nic *net_nic(int dev)
 {
 	return dev >= 0 && dev < net.n_nics ? &net.nics[dev] : NULL;
+}
+
+const struct nic_caps *net_nic_caps(const struct nic *nic)
+{
+	return &net.caps[nic - net.nics];
 }
 
 int net_devices(int *ret_n)

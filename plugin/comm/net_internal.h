@@ -10,6 +10,9 @@
 /* A device's NIC, or NULL if @dev is none. Valid until the last net_finalize(). */
 const struct nic *net_nic(int dev);
 
+/* What was found about @nic, one of net_nic()'s, when the plugin was initialised. */
+const struct nic_caps *net_nic_caps(const struct nic *nic);
+
 /* Live objects, so that the last finalize can close what NCCL dropped after an abort. Thread-safe. */
 void net_track_comm(struct comm *comm);
 void net_untrack_comm(struct comm *comm);

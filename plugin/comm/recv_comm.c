@@ -12,6 +12,7 @@
 #include "base/param.h"
 #include "comm/comm.h"
 #include "comm/ctrl_stream.h"
+#include "comm/net_internal.h"
 
 /* Chunks known but not yet read, per socket. When they are full the control stream waits. */
 #define CHUNKS_MAX 64
@@ -81,6 +82,11 @@ static int setup_devmem(struct recv_comm *rc, struct verdict *why)
 		return verdict_set(why, -ENODEV, NULL,
 				   "the peer is on this host: traffic takes the loopback device, "
 				   "which has no devmem");
+	/* Before any memory is taken: mostly it is the NIC that cannot. */
+	if (net_nic_caps(c->nic)->rx_devmem.err) {
+		*why = net_nic_caps(c->nic)->rx_devmem;
+		return why->err;
+	}
 	r = pool_get(c->nic, &rc->pool, why);
 	if (r < 0)
 		return r;

@@ -21,17 +21,20 @@
 const char *sock_addr_text(const struct sockaddr *addr, char buf[SOCK_ADDR_TEXT])
 {
 	char ip[INET6_ADDRSTRLEN];
+	unsigned int port;
 
 	if (addr->sa_family == AF_INET) {
 		const struct sockaddr_in *in = (const void *)addr;
 
 		inet_ntop(AF_INET, &in->sin_addr, ip, sizeof(ip));
-		snprintf(buf, SOCK_ADDR_TEXT, "%s:%u", ip, ntohs(in->sin_port));
+		port = ntohs(in->sin_port);
+		snprintf(buf, SOCK_ADDR_TEXT, port ? "%s:%u" : "%s", ip, port);
 	} else if (addr->sa_family == AF_INET6) {
 		const struct sockaddr_in6 *in6 = (const void *)addr;
 
 		inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof(ip));
-		snprintf(buf, SOCK_ADDR_TEXT, "[%s]:%u", ip, ntohs(in6->sin6_port));
+		port = ntohs(in6->sin6_port);
+		snprintf(buf, SOCK_ADDR_TEXT, port ? "[%s]:%u" : "%s", ip, port);
 	} else {
 		snprintf(buf, SOCK_ADDR_TEXT, "(address family %d)", addr->sa_family);
 	}

@@ -14,7 +14,7 @@
 /* Room for "[ipv6%scope]:port". */
 #define SOCK_ADDR_TEXT 80
 
-/* "10.0.0.1:4711" into @buf; returns @buf. */
+/* "10.0.0.1:4711", "[fd00::1]:4711", without a port just the address, into @buf; returns @buf. */
 const char *sock_addr_text(const struct sockaddr *addr, char buf[SOCK_ADDR_TEXT]);
 
 /* The listening side's socket on @addr with a port of the kernel's choice; *ret_bound tells which. Returns the descriptor. */
