@@ -30,18 +30,18 @@ static inline void cleanup_close(int *fd)
 #define _cleanup_free_	_cleanup_(cleanup_free)
 #define _cleanup_close_ _cleanup_(cleanup_close)
 
-#define TAKE_PTR(p)                       \
-	({                                \
+#define TAKE_PTR(p)                         \
+	({                                  \
 		__typeof__(p) _taken = (p); \
-		(p) = NULL;               \
-		_taken;                   \
+		(p) = NULL;                 \
+		_taken;                     \
 	})
 
-#define TAKE_FD(fd)               \
-	({                        \
+#define TAKE_FD(fd)                \
+	({                         \
 		int _taken = (fd); \
-		(fd) = -1;        \
-		_taken;           \
+		(fd) = -1;         \
+		_taken;            \
 	})
 
 #endif

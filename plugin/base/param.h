@@ -31,12 +31,12 @@ enum param_id {
 void param_load(void);
 
 /* Typed reads of the loaded values; before param_load() they give the defaults. */
-int64_t param_int(enum param_id id);	  /* INT and SIZE rows */
-bool param_bool(enum param_id id);	  /* BOOL rows */
-int param_choice(enum param_id id);	  /* CHOICE rows: index into the '|' list */
-const char *param_str(enum param_id id);  /* STR rows: never NULL, owned by the table */
-const char *param_text(enum param_id id); /* CHOICE rows: the chosen word */
-bool param_is_set(enum param_id id);	  /* given in the environment, and valid */
+int64_t param_int(enum param_id id);	      /* INT and SIZE rows */
+bool param_bool(enum param_id id);	      /* BOOL rows */
+int param_choice(enum param_id id);	      /* CHOICE rows: index into the '|' list */
+const char *param_str(enum param_id id);      /* STR rows: never NULL, owned by the table */
+const char *param_text(enum param_id id);     /* CHOICE rows: the chosen word */
+bool param_is_set(enum param_id id);	      /* given in the environment, and valid */
 const char *param_env_name(enum param_id id); /* "NCCL_DEVMEM_IFNAME" */
 
 /* Values of the CHOICE rows, in the order of the table. */

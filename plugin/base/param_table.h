@@ -11,6 +11,7 @@
  *
  * No include guard: the includer defines the macros first.
  */
+/* clang-format off */
 PARAM_STR(IFNAME, "",
 	  "Interfaces to use, in NCCL_SOCKET_IFNAME's syntax: a comma list of name prefixes; a leading '^' excludes, a leading '=' asks for exact names. "
 	  "Empty: NCCL_SOCKET_IFNAME if that is set, else every Ethernet interface that is up and has an address; loopback only when there is nothing else.")
@@ -38,3 +39,4 @@ PARAM_BOOL(NIC_SETUP, 1, "Whether the plugin may set header split, RSS and flow 
 PARAM_STR(STATE_DIR, "/run/nccl-devmem", "Where it is recorded what was changed on a NIC, so that the next start can put it back after a crash.")
 PARAM_CHOICE(LOG, "info", "error|warn|info|debug", "Lines up to this level are handed to NCCL's logger.")
 PARAM_BOOL(SUMMARY, 1, "Log bytes by path, tokens and completions when the last communicator ends.")
+/* clang-format on */

@@ -46,8 +46,8 @@ int mr_register_host(void *base, size_t size, struct mr **ret);
  * move the bytes. -EINVAL: offset/size outside the dmabuf, or @fd is no dmabuf; -EBADF; -ENOMEM.
  * A buffer that several comms register is mapped once, and bound once for each NIC.
  */
-int mr_register_dmabuf(void *base, size_t size, uint64_t offset, int fd, const struct nic *nic, struct mr **ret,
-		       struct verdict *why);
+int mr_register_dmabuf(void *base, size_t size, uint64_t offset, int fd, const struct nic *nic,
+		       struct mr **ret, struct verdict *why);
 
 /* May come while requests that use @mr are in flight: the caller drops its own reference, see mr_get(). NULL is fine. Any thread. */
 void mr_put(struct mr *mr);

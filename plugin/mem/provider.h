@@ -42,7 +42,8 @@ extern const struct memory_provider provider_drm;
 /* The provider called @name, or NULL. */
 const struct memory_provider *memory_provider_find(const char *name);
 
-int mem_block_alloc(const struct memory_provider *p, size_t size, struct mem_block *ret, struct verdict *why);
+int mem_block_alloc(const struct memory_provider *p, size_t size, struct mem_block *ret,
+		    struct verdict *why);
 
 /* Frees and clears; a cleared block is fine. */
 void mem_block_free(struct mem_block *block);
