@@ -134,22 +134,24 @@ close_node:
 	return err;
 }
 
-/* Whether the node's driver makes dumb buffers and exports them; is it the preferred one? */
+/*
+ * Whether the node's driver makes dumb buffers and exports them; is it the preferred one? The kernel answers
+ * DRM_CAP_DUMB_BUFFER for devices that drive a display only (drivers/gpu/drm/drm_ioctl.c, drm_getcap), which vgem
+ * does not, though it makes them.
+ */
 static int drm_node_usable(int fd, int *ret_preferred)
 {
 	uint64_t dumb = 0, prime = 0;
 	drmVersionPtr version;
 
-	if (drmGetCap(fd, DRM_CAP_DUMB_BUFFER, &dumb) || drmGetCap(fd, DRM_CAP_PRIME, &prime))
-		return 0;
-	if (!dumb || !(prime & DRM_PRIME_CAP_EXPORT))
+	if (drmGetCap(fd, DRM_CAP_PRIME, &prime) || !(prime & DRM_PRIME_CAP_EXPORT))
 		return 0;
 	version = drmGetVersion(fd);
 	if (!version)
 		return 0;
 	*ret_preferred = version->name && !strcmp(version->name, DRM_PREFERRED);
 	drmFreeVersion(version);
-	return 1;
+	return *ret_preferred || (!drmGetCap(fd, DRM_CAP_DUMB_BUFFER, &dumb) && dumb);
 }
 
 /* vgem if present, because its buffers are plain memory; else the first that is able. */
