@@ -52,6 +52,7 @@ struct send_comm {
 	struct verdict no_devmem;
 	struct verdict no_zerocopy;
 	struct told told[MR_DMABUF + 1];
+	bool told_small;
 	struct send_chunk busy[WIRE_MAX_SOCKS];
 	struct request reqs[NET_MAX_REQUESTS];
 	struct ctrl_out ctrl;
@@ -176,7 +177,12 @@ static int choose_path(struct send_comm *sc, struct request *req)
 		return r;
 	}
 	if (sc->zerocopy && req->size < sc->zerocopy_min) {
-		req->path = &path_send_copy; /* by choice, not for want of a better one */
+		/* By choice, not for want of a better path. */
+		req->path = &path_send_copy;
+		if (!sc->told_small)
+			ladder_chosen(sc->base.nic->name, DIR_SEND, RUNG_COPY,
+				      "host memory below NCCL_DEVMEM_ZEROCOPY_MIN");
+		sc->told_small = true;
 		return 0;
 	}
 	req->path = sc->zerocopy ? &path_send_zerocopy : &path_send_copy;
