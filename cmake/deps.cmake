@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# Libraries, all of them Debian packages: libnl-3-dev libnl-genl-3-dev libnl-route-3-dev
-# libdrm-dev, and libcmocka-dev for the unit tests.
+# What the plugin needs, all of it Debian packages: libnl-3-dev libnl-genl-3-dev libdrm-dev; and
+# libcmocka-dev for the unit tests. Tools and examples look for their own.
 
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
-pkg_check_modules(LIBNL REQUIRED IMPORTED_TARGET libnl-3.0 libnl-genl-3.0 libnl-route-3.0)
+pkg_check_modules(LIBNL REQUIRED IMPORTED_TARGET libnl-3.0 libnl-genl-3.0)
 pkg_check_modules(LIBDRM REQUIRED IMPORTED_TARGET libdrm)
 if(BUILD_TESTING)
 	pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)

@@ -18,6 +18,7 @@
 
 #include "unit.h"
 #include "mem/mr.h"
+#include "mem/provider.h"
 
 #define PAGES(n) ((size_t)(n)*4096)
 
@@ -279,6 +280,41 @@ static void test_nothing_can_move_it(void **state)
 	close(fd);
 }
 
+/* The same on a true dmabuf, of whichever provider this kernel has. */
+static void test_true_dmabuf(void **state)
+{
+	static const struct memory_provider *const providers[] = { &provider_udmabuf,
+								   &provider_dmaheap,
+								   &provider_drm };
+	uint8_t *base = (uint8_t *)0x7f0000000000ULL;
+	struct mem_block block;
+	struct mr *a, *b, *c;
+	struct verdict why;
+	size_t i = 0;
+
+	(void)state;
+	while (i < 3 && mem_block_alloc(providers[i], PAGES(16), &block, &why))
+		i++;
+	if (i == 3)
+		skip();
+	disguise = false;
+	assert_ok(mr_register_dmabuf(base, PAGES(15), 4096, block.dmabuf_fd, &nics[0], &a, &why));
+	assert_ok(mr_register_dmabuf(base, PAGES(1), 0, block.dmabuf_fd, &nics[0], &b, &why));
+	assert_int_equal(n_binds, 1);
+	*mr_cpu(a, base + 5) = 0x77;
+	assert_int_equal(block.cpu[4096 + 5], 0x77);
+	block.cpu[3] = 0x66;
+	assert_int_equal(*mr_cpu(b, base + 3), 0x66);
+	assert_int_equal(
+		mr_register_dmabuf(base, PAGES(16), 4096, block.dmabuf_fd, &nics[0], &c, &why),
+		-EINVAL);
+	mem_block_free(&block);
+	assert_int_equal(*mr_cpu(a, base + 5), 0x77);
+	mr_put(a);
+	mr_put(b);
+	assert_int_equal(n_releases, 1);
+}
+
 #define ROUNDS 2000
 
 static int shared_fd;
@@ -326,6 +362,7 @@ int main(void)
 		cmocka_unit_test_setup(test_references, setup),
 		cmocka_unit_test_setup(test_failed_binding_is_no_error, setup),
 		cmocka_unit_test_setup(test_nothing_can_move_it, setup),
+		cmocka_unit_test_setup(test_true_dmabuf, setup),
 		cmocka_unit_test_setup(test_threads, setup),
 	};
 

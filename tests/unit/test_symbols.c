@@ -5,7 +5,9 @@
  *
  * unit-libs: devmem_base
  */
+#include <dirent.h>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <link.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -13,6 +15,7 @@
 
 #include "unit.h"
 #include "nccl_devmem.h"
+#include "nccl/net_v10.h"
 #include "nccl/net_v12.h"
 
 static const char *plugin;
@@ -130,12 +133,88 @@ static void test_load_and_unload(void **state)
 	}
 }
 
+static void quiet(ncclDebugLogLevel level, unsigned long flags, const char *file, int line,
+		  const char *fmt, ...)
+{
+	(void)level;
+	(void)flags;
+	(void)file;
+	(void)line;
+	(void)fmt;
+}
+
+static int open_fds(void)
+{
+	int n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static int threads(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	int n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* Used and unloaded: no descriptor, no thread, and the code is gone. @by_comm: versions from 11 on finalize. */
+static void use_and_unload(bool by_comm)
+{
+	void *h = dlopen(plugin, RTLD_NOW | RTLD_LOCAL);
+	const ncclNet_v10_t *v10 = dlsym(h, "ncclNetPlugin_v10");
+	const ncclNet_v12_t *v12 = dlsym(h, "ncclNetPlugin_v12");
+	char handle[NCCL_NET_HANDLE_MAXSIZE];
+	void *a = NULL, *b = NULL, *listen = NULL;
+	int n = 0;
+
+	if (by_comm) {
+		assert_int_equal(v12->init(&a, 1, NULL, quiet, NULL), ncclSuccess);
+		assert_int_equal(v12->init(&b, 2, NULL, quiet, NULL), ncclSuccess);
+	} else {
+		assert_int_equal(v10->init(quiet, NULL), ncclSuccess);
+	}
+	assert_int_equal(v12->devices(&n), ncclSuccess);
+	assert_true(n > 0);
+	/* NCCL does not close what an abort interrupted. */
+	assert_int_equal(v12->listen(a, 0, handle, &listen), ncclSuccess);
+	assert_non_null(listen);
+	if (by_comm) {
+		assert_int_equal(v12->finalize(a), ncclSuccess);
+		assert_int_equal(v12->finalize(b), ncclSuccess);
+	}
+	assert_ok(dlclose(h));
+	assert_false(loaded());
+}
+
+static void test_nothing_is_left_behind(void **state)
+{
+	int fds, n_threads;
+
+	(void)state;
+	use_and_unload(true); /* libraries may open what they keep */
+	fds = open_fds();
+	n_threads = threads();
+	for (int i = 0; i < 4; i++) {
+		use_and_unload(i & 1);
+		assert_int_equal(open_fds(), fds);
+		assert_int_equal(threads(), n_threads);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exported_symbols),
 		cmocka_unit_test(test_needed_libraries),
 		cmocka_unit_test(test_load_and_unload),
+		cmocka_unit_test(test_nothing_is_left_behind),
 	};
 
 	plugin = getenv("DEVMEM_TEST_PLUGIN");
