@@ -125,7 +125,7 @@ static int train_single(const struct train_options *o, struct train_report *repo
 
 static int run_rank(const struct train_options *o)
 {
-	static struct train_report report;
+	struct train_report report = { 0 };
 	struct rank rank = { .report = &report };
 	struct job job;
 	int err;
@@ -157,6 +157,7 @@ int main(int argc, char **argv)
 {
 	struct train_options o;
 	struct launch launch;
+	struct digits data;
 	int err;
 
 	report_init("devmem-train", -1);
@@ -167,6 +168,10 @@ int main(int argc, char **argv)
 		report_init("devmem-train", o.job.rank);
 		return run_rank(&o);
 	}
+	/* One message about the data, before there are ranks that would all have it. */
+	if (digits_load(o.data, 0, 1, &data))
+		return STATUS_FAILED;
+	digits_free(&data);
 	launch = job_options_launch(&o.job, argv);
 	return launcher_run(&launch);
 }

@@ -102,19 +102,19 @@ typedef ncclResult_t (*ncclProfilerCallback_t)(void **event, int type, void *pha
 
 #define NCCL_PROFILER_NET_TYPE_SOCK (2 << 16)
 
-#define NCCL_NET_HANDLE_MAXSIZE	    128
-#define NCCL_NET_MAX_REQUESTS	    32 /* in flight per comm, times maxRecvs on the sender */
-#define NCCL_MAX_NET_SIZE_BYTES	    (1LL << 40)
-#define NCCL_NET_MAX_PLUGINS	    16
+#define NCCL_NET_HANDLE_MAXSIZE 128
+#define NCCL_NET_MAX_REQUESTS	32 /* in flight per comm, times maxRecvs on the sender */
+#define NCCL_MAX_NET_SIZE_BYTES (1LL << 40)
+#define NCCL_NET_MAX_PLUGINS	16
 
 /* What *request holds when irecv is called; to be read before it is overwritten. */
 #define NCCL_NET_OPTIONAL_RECV_COMPLETION 0x1
 #define NCCL_NET_MULTI_REQUEST		  0x2
 
 /* Kinds of memory: bits in ptrSupport, one of them as regMr's @type. */
-#define NCCL_PTR_HOST		     0x1
-#define NCCL_PTR_CUDA		     0x2
-#define NCCL_PTR_DMABUF		     0x4
+#define NCCL_PTR_HOST	0x1
+#define NCCL_PTR_CUDA	0x2
+#define NCCL_PTR_DMABUF 0x4
 
 #define NCCL_NET_TRAFFIC_CLASS_UNDEF (-1)
 #define NCCL_NET_ATTR_UNDEF	     (-1)
@@ -133,9 +133,8 @@ typedef enum {
 #define NCCL_NET_DEVICE_UNPACK_MAX_QUEUE_DEPTH 16
 
 /*
- * Allocated by NCCL (zeroed), filled by accept() in the call that returns the comm; @handle points
- * to
- * @size bytes of device memory owned by the plugin. needsProxyProgress 1: the proxy keeps calling
+ * Allocated by NCCL, zeroed; filled by the accept() that returns the comm. @handle points to @size
+ * bytes of device memory, owned by the plugin. With needsProxyProgress 1 the proxy goes on calling
  * test(). The same in every version from 7 on.
  */
 typedef struct {

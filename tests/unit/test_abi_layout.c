@@ -16,10 +16,10 @@
 #include "nccl/net_v12.h"
 
 /* The type comes last and variadic, because a function type has commas of its own. */
-#define ABI_MEMBER(s, member, offset, size, ...)                                                   \
-	_Static_assert(offsetof(s, member) == (offset), #s "." #member ": offset");                \
-	_Static_assert(sizeof(((s *)0)->member) == (size), #s "." #member ": size");               \
-	_Static_assert(__builtin_types_compatible_p(__typeof__(((s *)0)->member), __VA_ARGS__),    \
+#define ABI_MEMBER(s, member, offset, size, ...)                                                \
+	_Static_assert(offsetof(s, member) == (offset), #s "." #member ": offset");             \
+	_Static_assert(sizeof(((s *)0)->member) == (size), #s "." #member ": size");            \
+	_Static_assert(__builtin_types_compatible_p(__typeof__(((s *)0)->member), __VA_ARGS__), \
 		       #s "." #member ": type");
 #define ABI_TOTAL(s, size) _Static_assert(sizeof(s) == (size), #s ": total size");
 

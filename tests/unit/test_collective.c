@@ -165,7 +165,7 @@ static void check_schedule(enum collective_kind kind, int nranks, size_t count,
 			   unsigned int channel, unsigned int nchannels, size_t slot,
 			   unsigned char *stored[MAX_RANKS])
 {
-	struct ring_schedule s[MAX_RANKS];
+	struct ring_schedule s[MAX_RANKS] = { 0 };
 	uint64_t si, ri, steps, recvs;
 	struct ring_step a, b;
 

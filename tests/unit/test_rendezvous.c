@@ -116,27 +116,26 @@ static int free_port(int family)
 	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
 	struct sockaddr_in a4 = { .sin_family = AF_INET,
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct sockaddr_storage got;
-	socklen_t len = sizeof(got);
-	int fd, ok;
+	bool v4 = family == AF_INET;
+	struct sockaddr *addr = v4 ? (struct sockaddr *)&a4 : (struct sockaddr *)&a6;
+	socklen_t len = v4 ? sizeof(a4) : sizeof(a6);
+	int fd, err;
 
 	fd = socket(family, SOCK_STREAM, 0);
 	if (fd < 0)
 		return -1;
-	ok = family == AF_INET ? bind(fd, (struct sockaddr *)&a4, sizeof(a4))
-			       : bind(fd, (struct sockaddr *)&a6, sizeof(a6));
-	if (!ok)
-		ok = getsockname(fd, (struct sockaddr *)&got, &len);
+	err = bind(fd, addr, len);
+	if (!err)
+		err = getsockname(fd, addr, &len);
 	close(fd);
-	if (ok)
+	if (err)
 		return -1;
-	return ntohs(family == AF_INET ? ((struct sockaddr_in *)&got)->sin_port
-				       : ((struct sockaddr_in6 *)&got)->sin6_port);
+	return ntohs(v4 ? a4.sin_port : a6.sin6_port);
 }
 
 static void test_inherited(void **state)
 {
-	int errs[MAX_RANKS];
+	int errs[MAX_RANKS] = { 0 };
 
 	(void)state;
 	for (int n = 1; n <= MAX_RANKS; n++) {
@@ -151,7 +150,7 @@ static void test_inherited(void **state)
 static void test_tcp(void **state)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
-	int errs[MAX_RANKS], port;
+	int errs[MAX_RANKS] = { 0 }, port;
 	char spec[64];
 
 	(void)state;
@@ -231,7 +230,7 @@ static void test_missing_rank(void **state)
 
 static void test_rank_leaves(void **state)
 {
-	int errs[MAX_RANKS];
+	int errs[MAX_RANKS] = { 0 };
 
 	(void)state;
 	for (int absent = 0; absent < 3; absent++) {
@@ -246,7 +245,7 @@ static void test_rank_leaves(void **state)
 static void test_out_of_step(void **state)
 {
 	struct meeting m = { .nranks = 3, .stray_at = 2, .absent = -1 };
-	int errs[MAX_RANKS];
+	int errs[MAX_RANKS] = { 0 };
 
 	(void)state;
 	meet(&m, errs);

@@ -68,16 +68,22 @@ static void step_execute(const struct collective *coll, const struct ring_step *
 {
 	size_t esize = data_type_size(coll->type);
 	size_t bytes = step->len * esize;
-	const void *src = coll->src ? (const uint8_t *)coll->src + step->src * esize : NULL;
-	void *dst = coll->dst ? (uint8_t *)coll->dst + step->dst * esize : NULL;
-	void *result = step->store ? dst : out;
+	const void *src, *from;
+	void *dst, *result;
 
+	/* User memory may be NULL when there is no data. */
 	if (!bytes)
 		return;
+	src = (const uint8_t *)coll->src + step->src * esize;
+	dst = (uint8_t *)coll->dst + step->dst * esize;
+	from = in ? in : src;
+	result = step->store ? dst : out;
+	if (!result)
+		return;
 	if (step->reduce)
-		data_type_sum(coll->type, result, in, src, step->len);
-	else if (result != (in ? in : src))
-		memcpy(result, in ? in : src, bytes);
+		data_type_sum(coll->type, result, from, src, step->len);
+	else if (result != from)
+		memcpy(result, from, bytes);
 	if (step->store && out)
 		memcpy(out, dst, bytes);
 }

@@ -7,7 +7,9 @@
 /* What follows from the counters. */
 struct figures {
 	uint64_t bytes_sent, bytes_received, completions, syscalls;
-	double syscalls_per_mib; /* of payload sent; 0 when nothing was */
+	uint64_t data_syscalls;
+	/* Of payload sent; 0 when nothing was. */
+	double syscalls_per_mib, data_syscalls_per_mib;
 };
 
 void job_summary_add(struct job_summary *sum, const struct job_summary *one)
@@ -24,12 +26,15 @@ static struct figures figures_of(const struct nccl_devmem_counters *c)
 		.bytes_sent = c->sent_inline + c->sent_copy + c->sent_zerocopy + c->sent_devmem,
 		.bytes_received = c->recv_inline + c->recv_copy + c->recv_devmem + c->recv_linear,
 		.completions = c->zc_done_errqueue + c->zc_done_inband,
-		.syscalls =
-			c->sys_send + c->sys_recv + c->sys_ctrl + c->sys_errqueue + c->sys_dontneed,
+		.data_syscalls = c->sys_send + c->sys_recv + c->sys_errqueue + c->sys_dontneed,
 	};
+	double mib = (double)f.bytes_sent / (1 << 20);
 
-	if (f.bytes_sent)
-		f.syscalls_per_mib = (double)f.syscalls / ((double)f.bytes_sent / (1 << 20));
+	f.syscalls = f.data_syscalls + c->sys_ctrl;
+	if (f.bytes_sent) {
+		f.syscalls_per_mib = (double)f.syscalls / mib;
+		f.data_syscalls_per_mib = (double)f.data_syscalls / mib;
+	}
 	return f;
 }
 
@@ -64,11 +69,14 @@ void job_summary_print(const struct job_summary *s, FILE *out, const char *prefi
 		prefix, c->zc_sends, f.completions, c->zc_done_inband, c->zc_done_errqueue,
 		c->zc_copied);
 	fprintf(out,
-		"%s  system calls    %" PRIu64 ", %.1f per MiB sent: send %" PRIu64
-		", receive %" PRIu64 ", control %" PRIu64 ", error queue %" PRIu64
-		", dontneed %" PRIu64 "\n",
-		prefix, f.syscalls, f.syscalls_per_mib, c->sys_send, c->sys_recv, c->sys_ctrl,
-		c->sys_errqueue, c->sys_dontneed);
+		"%s  system calls    %.1f per MiB sent on data sockets: send %" PRIu64
+		", receive %" PRIu64 ", error queue %" PRIu64 ", dontneed %" PRIu64 "\n",
+		prefix, f.data_syscalls_per_mib, c->sys_send, c->sys_recv, c->sys_errqueue,
+		c->sys_dontneed);
+	fprintf(out,
+		"%s                  %" PRIu64
+		" on control sockets, where waiting for the peer is polling\n",
+		prefix, c->sys_ctrl);
 	fprintf(out,
 		"%s  messages %" PRIu64 " sent, %" PRIu64 " received; connections %" PRIu64
 		"; steps down the ladder %" PRIu64 "\n",
@@ -92,5 +100,7 @@ json_t *job_summary_json(const struct job_summary *s)
 	json_object_set_new(o, "completions", json_integer((json_int_t)f.completions));
 	json_object_set_new(o, "syscalls", json_integer((json_int_t)f.syscalls));
 	json_object_set_new(o, "syscalls_per_mib", json_real(f.syscalls_per_mib));
+	json_object_set_new(o, "data_syscalls", json_integer((json_int_t)f.data_syscalls));
+	json_object_set_new(o, "data_syscalls_per_mib", json_real(f.data_syscalls_per_mib));
 	return o;
 }

@@ -27,7 +27,8 @@ void job_summary_print(const struct job_summary *s, FILE *out, const char *prefi
 
 /*
  * The same as an object: every counter by its name, and what follows from them ("bytes_sent",
- * "bytes_received", "completions", "syscalls", "syscalls_per_mib"). JSON null where the plugin has
+ * "bytes_received", "completions", "syscalls", "data_syscalls" (all but those on control sockets),
+ * and both per MiB sent). JSON null where the plugin has
  * no counters; NULL when out of memory. The caller's reference.
  */
 json_t *job_summary_json(const struct job_summary *s);

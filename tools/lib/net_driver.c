@@ -61,7 +61,7 @@ int net_driver_check(const struct net_driver *drv, ncclResult_t res, const char 
 static void *plugin_load_default(void)
 {
 	static const char *const dirs[] = {
-		".", "..", "../..", "../plugin", "../../plugin", "../" DEVMEM_LIBDIR,
+		".", "..", "../..", "../plugin", "../../plugin", DEVMEM_LIBDIR_FROM_BIN,
 	};
 	char exe[PATH_MAX], path[PATH_MAX + 64];
 	char *slash;
