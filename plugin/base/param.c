@@ -50,6 +50,22 @@ static const struct param_row rows[PARAM_COUNT] = {
 #undef ROW
 };
 
+/* NCCL's own variables that stand in for a row's when that is not set. */
+static const char *const fallbacks[PARAM_COUNT] = {
+#define PARAM_FALLBACK(id, variable) [PARAM_##id] = (variable),
+#define PARAM_INT(...)
+#define PARAM_SIZE(...)
+#define PARAM_BOOL(...)
+#define PARAM_CHOICE(...)
+#define PARAM_STR(...)
+#include "base/param_table.h"
+#undef PARAM_INT
+#undef PARAM_SIZE
+#undef PARAM_BOOL
+#undef PARAM_CHOICE
+#undef PARAM_STR
+};
+
 static struct param_value values[PARAM_COUNT];
 
 /* Index of @word in the '|'-separated @list, or -1. */
@@ -215,6 +231,8 @@ static void param_load_one(enum param_id id)
 	const char *s = getenv(row->env);
 
 	v->set = false;
+	if (!s && fallbacks[id])
+		s = getenv(fallbacks[id]);
 	if (!s)
 		return;
 	if (param_parse(row, s, &v->num)) {

@@ -8,13 +8,18 @@
  *   PARAM_BOOL(id, default, help)               0|1|no|yes|off|on|false|true
  *   PARAM_CHOICE(id, default, choices, help)    one of the '|'-separated words
  *   PARAM_STR(id, default, help)                free text
+ *   PARAM_FALLBACK(id, variable)                read instead when the row's own is not set (optional to define)
  *
  * No include guard: the includer defines the macros first.
  */
 /* clang-format off */
+#ifndef PARAM_FALLBACK
+#define PARAM_FALLBACK(id, variable)
+#endif
 PARAM_STR(IFNAME, "",
 	  "Interfaces to use, in NCCL_SOCKET_IFNAME's syntax: a comma list of name prefixes; a leading '^' excludes, a leading '=' asks for exact names. "
 	  "Empty: NCCL_SOCKET_IFNAME if that is set, else every Ethernet interface that is up and has an address; loopback only when there is nothing else.")
+PARAM_FALLBACK(IFNAME, "NCCL_SOCKET_IFNAME")
 PARAM_CHOICE(FAMILY, "auto", "auto|inet|inet6", "Address family of the connections. auto takes IPv4 where an interface has both.")
 PARAM_CHOICE(REQUIRE, "none", "none|zerocopy|devmem",
 	     "Lowest rung of the ladder that is acceptable. A step below it is an error instead of a warning.")
@@ -40,3 +45,4 @@ PARAM_STR(STATE_DIR, "/run/nccl-devmem", "Where it is recorded what was changed 
 PARAM_CHOICE(LOG, "info", "error|warn|info|debug", "Lines up to this level are handed to NCCL's logger.")
 PARAM_BOOL(SUMMARY, 1, "Log bytes by path, tokens and completions when the last communicator ends.")
 /* clang-format on */
+#undef PARAM_FALLBACK

@@ -166,6 +166,17 @@ static void test_reload_forgets(void **state)
 	assert_false(param_is_set(PARAM_QUEUES));
 }
 
+/* NCCL_SOCKET_IFNAME is honoured, but our own variable goes before it. */
+static void test_fallback(void **state)
+{
+	(void)state;
+	load_with("NCCL_SOCKET_IFNAME", "eth,ens");
+	assert_string_equal(param_str(PARAM_IFNAME), "eth,ens");
+	load_with("NCCL_DEVMEM_IFNAME", "=sdm0");
+	assert_string_equal(param_str(PARAM_IFNAME), "=sdm0");
+	assert_int_equal(unit_log_lines, 0);
+}
+
 static void test_log_level_comes_first(void **state)
 {
 	(void)state;
@@ -184,6 +195,7 @@ int main(void)
 		cmocka_unit_test_setup(test_long_text, setup),
 		cmocka_unit_test_setup(test_unknown_variable, setup),
 		cmocka_unit_test_setup(test_reload_forgets, setup),
+		cmocka_unit_test_setup(test_fallback, setup),
 		cmocka_unit_test_setup(test_log_level_comes_first, setup),
 	};
 
