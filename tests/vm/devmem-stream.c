@@ -281,6 +281,12 @@ static int connection_make(void)
 		die_text("no connection within 10 s");
 	if (fcntl(fd, F_SETFL, O_NONBLOCK))
 		die("O_NONBLOCK");
+	/* A socket keeps its tokens until it is destroyed. With a peer that is cut off that
+	 * would be when the kernel has given up sending the rest, minutes after close().
+	 */
+	if (opt.cut && setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 },
+				  sizeof(struct linger)))
+		die("SO_LINGER");
 	if (opt.tx_devmem && setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)))
 		die("SO_ZEROCOPY");
 	return fd;

@@ -12,8 +12,9 @@ PIDS=()
 
 fail() {
 	echo "FAIL: $*"
-	for f in "$OUT"/*; do
-		[ -s "$f" ] && { echo "--- ${f##*/}"; tail -n 20 "$f"; }
+	# what was written last says most
+	for f in $(ls -t "$OUT" | head -n 4); do
+		[ -f "$OUT/$f" ] && [ -s "$OUT/$f" ] && { echo "--- $f"; tail -n 20 "$OUT/$f"; }
 	done
 	exit 1
 }
@@ -133,4 +134,56 @@ duplex() {
 	done
 	expect "$label devmem bytes of a" $((after - before)) -ge "$bytes"
 	echo "$label: $(tr '\n' ' ' <"$OUT/server")"
+}
+
+# dmabufs_gone: no dmabuf lives any more: each page pool and binding has let go. A pool
+# with tokens out looks for their return once a second. And the kernel leaves packets
+# that were freed on another CPU in that CPU's list until it receives something
+# (skb_attempt_defer_free()): so each receives something.
+dmabufs_gone() {
+	local n i cpu
+
+	ip link set lo up
+	for ((i = 0; i < 60; i++)); do
+		n=$(sed -n 's/^Total \([0-9]*\) objects.*/\1/p' /sys/kernel/debug/dma_buf/bufinfo)
+		[ "${n:-0}" = 0 ] && return
+		for cpu in $(seq 0 $(($(nproc) - 1))); do
+			taskset -c "$cpu" bash -c 'echo >/dev/udp/127.0.0.1/9' 2>/dev/null
+		done
+		sleep 0.1
+	done
+	fail "$n dmabufs are still held 6 s after their users have gone"
+}
+
+# refused <what> <command...>: it must fail
+refused() {
+	local what=$1
+
+	shift
+	"$@" >"$OUT/refused" 2>&1 && fail "$what was not refused"
+	echo "$what: refused: $(paste -sd' ' "$OUT/refused")"
+}
+
+# both_steered: queue 3 of each sdm for the test's port, nothing else on it
+both_steered() {
+	for n in a b; do
+		rss_but $n 3
+		steer $n 3
+	done
+}
+
+# wait_for <seconds> <what> <command...>: until the command succeeds
+wait_for() {
+	local left=$(($1 * 10)) what=$2
+
+	shift 2
+	until "$@"; do
+		[ $((left--)) -gt 0 ] || fail "$what did not happen in time"
+		sleep 0.1
+	done
+}
+
+# received_more <a|b> <bytes>: the sdm has put more than that into dmabufs
+received_more() {
+	[ "$(counter "$1" rx_devmem_bytes)" -gt "$2" ]
 }
