@@ -35,6 +35,7 @@ struct nic_rx_rule {
 /*
  * @pid: who made it; in a forked child nothing of it may touch the NIC.
  * @tag: names it in the record. @flows[i]: rules that lead to @queues[i].
+ * @stuck_rules: some rule could not be removed from the NIC.
  */
 struct nic_rx {
 	struct nic_rx *next;
@@ -50,6 +51,7 @@ struct nic_rx {
 	char queue_text[NIC_RANGES_MAX];
 	struct nic_rx_rule *rules;
 	unsigned int n_rules;
+	bool stuck_rules;
 };
 
 static struct nic_rx *nic_rx_list;
@@ -357,22 +359,27 @@ int nic_rx_steer(struct nic_rx *rx, const struct sockaddr *local, const struct s
 	return err;
 }
 
-/* Off the NIC; the record follows. The rule may be gone with the device, or removed by hand. */
-static void nic_rx_rule_remove(struct nic_rx *rx, const struct nic_rx_rule *rule)
+/*
+ * Off the NIC; the record follows. The rule may be gone with the device, or removed by hand. False: it
+ * is still there, and must stay recorded for somebody who can remove it.
+ */
+static bool nic_rx_rule_remove(struct nic_rx *rx, const struct nic_rx_rule *rule)
 {
 	char text[NIC_FLOW_TEXT_MAX];
 	int err;
 
 	if (rule->foreign)
-		return;
+		return true;
 	err = nic_rule_del(rx->name, &rule->flow, rx->queues[rule->slot], rule->loc);
 	if (!err)
 		counter_inc(rules_removed);
-	else if (err != -ENOENT && err != -ENODEV)
-		log_warn("%s: flow rule %u (%s) could not be removed: %s; remove it with: ethtool "
-			 "-N %s delete %u",
-			 rx->name, rule->loc, nic_flow_text(&rule->flow, text, sizeof(text)),
-			 strerror(-err), rx->name, rule->loc);
+	if (!err || err == -ENOENT || err == -ENODEV)
+		return true;
+	log_warn(
+		"%s: flow rule %u (%s) could not be removed: %s; remove it with: ethtool -N %s delete %u",
+		rx->name, rule->loc, nic_flow_text(&rule->flow, text, sizeof(text)), strerror(-err),
+		rx->name, rule->loc);
+	return false;
 }
 
 static void nic_rx_unsteer_locked(struct nic_rx *rx, struct nic_rx_rule *rule)
@@ -384,7 +391,10 @@ static void nic_rx_unsteer_locked(struct nic_rx *rx, struct nic_rx_rule *rule)
 
 	*rule = rx->rules[--rx->n_rules];
 	rx->flows[gone.slot]--;
-	nic_rx_rule_remove(rx, &gone);
+	if (!nic_rx_rule_remove(rx, &gone)) {
+		rx->stuck_rules = true;
+		return;
+	}
 	if (gone.foreign)
 		return;
 	if (nic_state_open(&st, rx->ifindex, rx->name, false, &why)) {
@@ -432,7 +442,8 @@ static void nic_rx_undo(struct nic_rx *rx)
 	struct verdict why;
 
 	for (unsigned int i = 0; i < rx->n_rules; i++)
-		nic_rx_rule_remove(rx, &rx->rules[i]);
+		if (!nic_rx_rule_remove(rx, &rx->rules[i]))
+			rx->stuck_rules = true;
 	nic_nl_close(&rx->nl);
 
 	if (nic_state_open(&st, rx->ifindex, rx->name, false, &why)) {
@@ -440,7 +451,8 @@ static void nic_rx_undo(struct nic_rx *rx)
 		return;
 	}
 	owner = nic_state_owner_find(&st, rx->tag);
-	if (owner)
+	/* With rules that could not be removed it stays, until the process is gone and they are. */
+	if (owner && !rx->stuck_rules)
 		nic_state_owner_drop(&st, owner);
 	nic_setup_settle(&st);
 	nic_state_close(&st);

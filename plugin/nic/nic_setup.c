@@ -202,6 +202,35 @@ static void log_rss(const char *ifname, const struct nic_rss *was, const struct 
 		 nic_ranges_text(is->entry, is->n, b, sizeof(b)));
 }
 
+/* Was this table written by one of us, or found by the first of us? */
+static bool rss_is_ours(const struct nic_former *f, const struct nic_rss *rss)
+{
+	return nic_rss_equal(rss, &f->rss) || nic_rss_equal(rss, &f->rss_set) ||
+	       nic_rss_equal(rss, &f->rss_next);
+}
+
+/* Recorded as the next one before, as the one set after: whoever dies in between, it is known. */
+static int write_rss(struct nic_state *st, struct nic_rss *want, unsigned int n_queues,
+		     struct verdict *why)
+{
+	int err;
+
+	err = nic_rss_copy(&st->former.rss_next, want);
+	if (err)
+		return verdict_set(why, err, NULL, "out of memory");
+	err = record(st, why);
+	if (err)
+		return err;
+	err = nic_rss_set(st->ifname, want, n_queues);
+	if (err)
+		return verdict_set(why, err, NULL, "%s: writing the RSS table: %s", st->ifname,
+				   strerror(-err));
+	nic_rss_drop(&st->former.rss_set);
+	st->former.rss_set = st->former.rss_next;
+	st->former.rss_next = (struct nic_rss){ 0 };
+	return 0;
+}
+
 /*
  * RSS away from what is bound. Somebody else's table (neither ours nor the former one) becomes
  * the one to go back to.
@@ -234,8 +263,7 @@ static int setup_rss(struct nic_state *st, const struct nic_queue_flags *f, stru
 				   st->ifname);
 	}
 
-	if (!st->former.rss.n ||
-	    (!nic_rss_equal(&now, &st->former.rss_set) && !nic_rss_equal(&now, &st->former.rss))) {
+	if (!st->former.rss.n || !rss_is_ours(&st->former, &now)) {
 		err = nic_rss_copy(&st->former.rss, &now);
 		if (err)
 			return verdict_set(why, err, NULL, "out of memory");
@@ -244,18 +272,12 @@ static int setup_rss(struct nic_state *st, const struct nic_queue_flags *f, stru
 	if (err)
 		return verdict_set(why, err, NULL, "%s: every queue that RSS could use is bound",
 				   st->ifname);
-	err = nic_rss_copy(&st->former.rss_set, &want);
-	if (err)
-		return verdict_set(why, err, NULL, "out of memory");
-	err = record(st, why);
-	if (err || nic_rss_equal(&want, &now))
-		return err;
-	err = nic_rss_set(st->ifname, &want, f->n);
-	if (err)
-		return verdict_set(why, err, NULL, "%s: writing the RSS table: %s", st->ifname,
-				   strerror(-err));
-	log_rss(st->ifname, &now, &want);
-	return 0;
+	if (nic_rss_equal(&want, &now))
+		return record(st, why);
+	err = write_rss(st, &want, f->n, why);
+	if (!err)
+		log_rss(st->ifname, &now, &want);
+	return err;
 }
 
 int nic_setup_apply(struct nic_state *st, const unsigned int *queues, unsigned int n,
@@ -295,7 +317,7 @@ static void restore_rss(struct nic_state *st, const struct nic_queue_flags *f)
 		return;
 	err = nic_rss_get(st->ifname, &now);
 	if (!err && !nic_rss_equal(&now, &st->former.rss)) {
-		if (!nic_rss_equal(&now, &st->former.rss_set)) {
+		if (!rss_is_ours(&st->former, &now)) {
 			log_info("%s: RSS was changed by somebody else and stays as it is",
 				 st->ifname);
 		} else {
@@ -310,6 +332,7 @@ static void restore_rss(struct nic_state *st, const struct nic_queue_flags *f)
 	if (!err || gone(err)) {
 		nic_rss_drop(&st->former.rss);
 		nic_rss_drop(&st->former.rss_set);
+		nic_rss_drop(&st->former.rss_next);
 	}
 }
 

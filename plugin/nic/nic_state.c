@@ -224,7 +224,7 @@ static void record_set_aside(struct nic_state *st, const char *name)
 static int record_read(struct nic_state *st)
 {
 	_cleanup_free_ char *text = NULL;
-	char name[NIC_STATE_NAME_MAX], boot[40];
+	char name[NIC_STATE_NAME_MAX], tmp[NIC_STATE_NAME_MAX], boot[40];
 	const struct nic_state_mem *m;
 	int err;
 
@@ -233,6 +233,9 @@ static int record_read(struct nic_state *st)
 		m = mem_find(st);
 		return m && m->text ? nic_state_parse(st, m->text, boot) : 0;
 	}
+	/* Under the lock a temporary file is that of a process killed while it wrote. */
+	file_name(st, ".tmp", tmp);
+	unlinkat(st->dir_fd, tmp, 0);
 	file_name(st, "", name);
 	err = file_read(st->dir_fd, name, &text);
 	if (err == -ENOENT)
@@ -340,7 +343,7 @@ static int int_cmp(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* "<netns>-<ifindex>", nothing after it: temporary and damaged files are no records. */
+/* "<netns>-<ifindex>", also of a temporary file, which then gets removed; not of a damaged one. */
 static int name_parse(const char *name, uint64_t netns)
 {
 	char prefix[NIC_STATE_NAME_MAX];
@@ -352,7 +355,9 @@ static int name_parse(const char *name, uint64_t netns)
 	if (strncmp(name, prefix, len) != 0 || name[len] < '1' || name[len] > '9')
 		return 0;
 	n = strtol(name + len, &end, 10);
-	return *end || n > INT32_MAX ? 0 : (int)n;
+	if ((*end && strcmp(end, ".tmp") != 0) || n > INT32_MAX)
+		return 0;
+	return (int)n;
 }
 
 int nic_state_ifindexes(int **ret, unsigned int *ret_n)

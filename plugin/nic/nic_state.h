@@ -49,7 +49,8 @@ struct nic_owner {
 
 /*
  * Former settings; -1 (or an empty table) for what was not touched. @rss_set is the table that was
- * written last: if the NIC has another one now, somebody else changed it and it is left alone.
+ * written last, @rss_next the one being written, empty when none is: a NIC that has neither these nor
+ * the former one now was changed by somebody else, and its table is left alone.
  */
 struct nic_former {
 	int split;
@@ -57,6 +58,7 @@ struct nic_former {
 	int ntuple;
 	struct nic_rss rss;
 	struct nic_rss rss_set;
+	struct nic_rss rss_next;
 };
 
 struct nic_state {
@@ -84,8 +86,8 @@ int nic_state_save(struct nic_state *st);
 void nic_state_close(struct nic_state *st);
 
 /*
- * The interfaces that have a record in this network namespace, in ascending order; *ret is malloc'ed. None, or no
- * directory: 0 and *ret_n 0.
+ * The interfaces that have a record, or what is left of one, in this network namespace, in ascending
+ * order, some perhaps twice; *ret is malloc'ed. None, or no directory: 0 and *ret_n 0.
  */
 int nic_state_ifindexes(int **ret, unsigned int *ret_n);
 

@@ -6,7 +6,7 @@
  *   boot <boot id>			nothing that was set survives a reboot
  *   interface <ifindex> <name>
  *   split <n> | thresh <n> | ntuple <n>	former settings, if touched
- *   rss <n> <queue>... | rss-set <n> <queue>...
+ *   rss | rss-set | rss-next <n> <queue>...	RSS tables, see struct nic_former
  *   owner <pid> <start> <pidns> <tag> <dmabuf> <n> <queue>...
  *   rule <family> <src> <sport> <dst> <dport> <queue>	of the owner above it
  *   end
@@ -46,6 +46,7 @@ void nic_state_clear(struct nic_state *st)
 	st->n_owners = 0;
 	nic_rss_drop(&st->former.rss);
 	nic_rss_drop(&st->former.rss_set);
+	nic_rss_drop(&st->former.rss_next);
 	st->former.split = -1;
 	st->former.thresh = -1;
 	st->former.ntuple = -1;
@@ -100,6 +101,7 @@ char *nic_state_format(const struct nic_state *st, const char *boot_id)
 		fprintf(f, "ntuple %d\n", st->former.ntuple);
 	rss_format(f, "rss", &st->former.rss);
 	rss_format(f, "rss-set", &st->former.rss_set);
+	rss_format(f, "rss-next", &st->former.rss_next);
 	for (unsigned int i = 0; i < st->n_owners; i++)
 		owner_format(f, &st->owners[i]);
 	fputs("end\n", f);
@@ -222,6 +224,8 @@ static int line_parse(struct nic_state *st, const char *word, char **save)
 		return rss_parse(&st->former.rss, save);
 	if (!strcmp(word, "rss-set"))
 		return rss_parse(&st->former.rss_set, save);
+	if (!strcmp(word, "rss-next"))
+		return rss_parse(&st->former.rss_next, save);
 	if (!strcmp(word, "owner"))
 		return owner_parse(st, save);
 	if (!strcmp(word, "rule"))

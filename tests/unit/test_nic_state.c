@@ -86,6 +86,8 @@ static void fill(struct nic_state *st)
 	st->former.rss.entry[3] = 3;
 	assert_ok(nic_rss_copy(&st->former.rss_set, &st->former.rss));
 	st->former.rss_set.entry[3] = 0;
+	assert_ok(nic_rss_copy(&st->former.rss_next, &st->former.rss));
+	st->former.rss_next.entry[3] = 2;
 	o = nic_state_owner_add(st, 7, queues, 2);
 	assert_non_null(o);
 	o->dmabuf = 42;
@@ -104,6 +106,7 @@ static void check_filled(struct nic_state *st)
 	assert_int_equal(st->former.rss.n, 4);
 	assert_int_equal(st->former.rss.entry[3], 3);
 	assert_int_equal(st->former.rss_set.entry[3], 0);
+	assert_int_equal(st->former.rss_next.entry[3], 2);
 	assert_non_null(o);
 	assert_int_equal(o->pid, getpid());
 	assert_int_equal(o->dmabuf, 42);
@@ -219,6 +222,7 @@ static void test_corrupted_file_is_set_aside(void **state)
 	close(fd);
 	unit_log_clear();
 	open_state(&st);
+	assert_int_not_equal(access(bad, F_OK), 0);
 	fill(&st);
 	assert_ok(nic_state_save(&st));
 	nic_state_close(&st);
