@@ -8,6 +8,9 @@
 #include "base/param.h"
 #include "mem/pool.h"
 
+/* One part in so many is never promised to a socket: it is what the NIC's rings hold ready for packets to come. */
+#define POOL_NIC_PART 4
+
 struct pool_failure {
 	int ifindex;
 	struct verdict why;
@@ -176,20 +179,21 @@ void pool_put(struct pool *pool)
 
 int pool_reserve(struct pool *pool, size_t bytes, struct verdict *why)
 {
+	size_t limit = pool->block.size - pool->block.size / POOL_NIC_PART;
 	int err = 0;
 
 	pthread_mutex_lock(&pool_lock);
-	/* Strictly below: a pool that the windows can fill to the last page leaves the NIC none. */
-	if (bytes < pool->block.size - pool->reserved)
+	if (pool->reserved <= limit && bytes <= limit - pool->reserved)
 		pool->reserved += bytes;
 	else
-		err = verdict_set(why, -ENOSPC,
-				  "raise NCCL_DEVMEM_POOL_SIZE, or lower NCCL_DEVMEM_SOCKETS or "
-				  "NCCL_DEVMEM_RCVBUF",
-				  "%s: the receive pool of %zu KiB has %zu KiB left, this socket "
-				  "needs %zu KiB",
-				  pool->nic.name, pool->block.size >> 10,
-				  (pool->block.size - pool->reserved) >> 10, bytes >> 10);
+		err = verdict_set(
+			why, -ENOSPC,
+			"raise NCCL_DEVMEM_POOL_SIZE, or lower NCCL_DEVMEM_SOCKETS or "
+			"NCCL_DEVMEM_RCVBUF",
+			"%s: the receive pool of %zu KiB has %zu KiB left to promise, this socket "
+			"needs %zu KiB",
+			pool->nic.name, pool->block.size >> 10, (limit - pool->reserved) >> 10,
+			bytes >> 10);
 	pthread_mutex_unlock(&pool_lock);
 	return err;
 }

@@ -35,7 +35,7 @@ void pool_put(struct pool *pool);
 
 /*
  * Promises @bytes of the pool to a socket: the sum of all receive windows must stay below the pool, or the NIC
- * drops packets while the application holds frags. -ENOSPC with @why naming NCCL_DEVMEM_POOL_SIZE.
+ * drops packets while the application holds frags. A quarter of the pool is never promised: it stays for the NIC's rings. -ENOSPC with @why naming NCCL_DEVMEM_POOL_SIZE.
  */
 int pool_reserve(struct pool *pool, size_t bytes, struct verdict *why);
 void pool_unreserve(struct pool *pool, size_t bytes);

@@ -13,9 +13,14 @@
 #define SO_ZEROCOPY 60
 #endif
 
-/* A socket's share of the pool: from what a fast flow wants down to what still keeps one moving. */
-#define RESERVE_MAX (4UL << 20)
-#define RESERVE_MIN (256UL << 10)
+/*
+ * A socket's share of the pool: from what a fast flow wants down to what still keeps one moving. Unless NCCL_DEVMEM_RCVBUF
+ * says otherwise it is a 64th of the pool within these bounds, so that the first connections do not leave later ones
+ * without: 64 MiB have room for 48 sockets at once, 512 MiB for 96.
+ */
+#define RESERVE_MAX   (4UL << 20)
+#define RESERVE_MIN   (256UL << 10)
+#define RESERVE_SHARE 64
 
 /* Most pool memory that one token holds: a niov is a page (net/core/devmem.c). */
 #define NIOV_SIZE ((size_t)sysconf(_SC_PAGESIZE))
@@ -55,8 +60,12 @@ static int reserve(struct pool *pool, size_t *ret_bytes, struct verdict *why)
 	size_t bytes = (size_t)param_int(PARAM_RCVBUF);
 	int r;
 
-	if (bytes == 0 || bytes > RESERVE_MAX)
+	if (bytes == 0)
+		bytes = pool->block.size / RESERVE_SHARE;
+	if (bytes > RESERVE_MAX)
 		bytes = RESERVE_MAX;
+	if (bytes < RESERVE_MIN)
+		bytes = RESERVE_MIN;
 	for (;;) {
 		r = pool_reserve(pool, bytes, why);
 		if (r == 0)
@@ -88,7 +97,7 @@ int data_sock_steer(struct data_sock *ds, struct pool *pool, struct verdict *why
 	token_ledger_init(ledger);
 
 	r = reserve(pool, &bytes, why);
-	if (r < 0)
+	if (r)
 		goto free_ledger;
 	bound_receive_buffer(ds->fd, bytes);
 
