@@ -32,6 +32,7 @@ struct launcher {
 	/* Socket pairs: [r][0] is rank 0's end towards rank r, [r][1] the other. */
 	int pairs[LAUNCHER_MAX_RANKS][2];
 	int running;
+	bool ending; /* the ranks have been sent a signal */
 	int status;
 };
 
@@ -190,6 +191,7 @@ static int ranks_start(struct launcher *l)
 
 static void ranks_signal(struct launcher *l, int sig)
 {
+	l->ending = true;
 	for (int r = 0; r < l->launch->nranks; r++)
 		if (l->pids[r])
 			kill(l->pids[r], sig);
@@ -209,7 +211,7 @@ static bool ranks_reap(struct launcher *l)
 		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 			continue;
 		failed = true;
-		if (WIFSIGNALED(status))
+		if (WIFSIGNALED(status) && !l->ending)
 			report_err("rank %d was ended by signal %d (%s)", r, WTERMSIG(status),
 				   strsignal(WTERMSIG(status)));
 		if (!l->status)
