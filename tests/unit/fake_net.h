@@ -52,8 +52,9 @@ static struct {
 	bool force_flush; /* property, and flushes must come before consumption */
 	int flushes;
 	int consumed;
-	bool stuck;   /* nothing ever completes */
-	bool corrupt; /* one byte of every message is changed */
+	bool stuck;	/* nothing ever completes */
+	bool corrupt;	/* one byte of every message is changed */
+	bool refuse_mr; /* registrations fail */
 } fake = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static void fake_reset(void)
@@ -66,7 +67,7 @@ static void fake_reset(void)
 	}
 	fake.open_comms = fake.open_mrs = 0;
 	fake.breaches = fake.flushes = fake.consumed = 0;
-	fake.force_flush = fake.stuck = fake.corrupt = false;
+	fake.force_flush = fake.stuck = fake.corrupt = fake.refuse_mr = false;
 }
 
 static void fake_expect(bool ok)
@@ -139,8 +140,11 @@ static ncclResult_t fake_close(void *comm)
 
 static ncclResult_t fake_reg_mr(void *comm, void *data, size_t size, int type, void **mhandle)
 {
-	struct fake_mr *mr = malloc(sizeof(*mr));
+	struct fake_mr *mr;
 
+	if (fake.refuse_mr)
+		return ncclInternalError;
+	mr = malloc(sizeof(*mr));
 	mr->data = data;
 	mr->size = size;
 	mr->wire = comm;

@@ -294,6 +294,46 @@ static void test_flush_before_use(void **state)
 	assert_int_equal(fake.consumed, 5 * 2 * 3);
 }
 
+static void test_empty_messages_are_not_flushed(void **state)
+{
+	struct run run = { .kind = COLL_ALL_REDUCE,
+			   .type = DATA_INT32,
+			   .nranks = 3,
+			   .nchannels = 1,
+			   .nslots = 8,
+			   .repeats = 2 };
+	int err;
+
+	(void)state;
+	fake_reset();
+	fake.force_flush = true;
+	assert_int_equal(run_ranks(&run, &err), 0);
+	assert_int_equal(err, 0);
+	check_clean();
+	assert_int_equal(fake.flushes, 0);
+	/* But they are consumed: 4 on each of 3 ranks, twice. */
+	assert_int_equal(fake.consumed, 24);
+}
+
+static void test_refused_registration(void **state)
+{
+	struct run run = { .kind = COLL_ALL_REDUCE,
+			   .type = DATA_INT32,
+			   .nranks = 2,
+			   .count = 10,
+			   .nchannels = 2,
+			   .nslots = 8,
+			   .repeats = 1 };
+	int err;
+
+	(void)state;
+	fake_reset();
+	fake.refuse_mr = true;
+	run_ranks(&run, &err);
+	assert_int_equal(err, -EIO);
+	check_clean();
+}
+
 /* The check itself must see a single changed bit in each message. */
 static void test_corruption_is_seen(void **state)
 {
@@ -379,6 +419,8 @@ int main(void)
 		cmocka_unit_test(test_channels_and_slots),
 		cmocka_unit_test(test_in_place),
 		cmocka_unit_test(test_flush_before_use),
+		cmocka_unit_test(test_empty_messages_are_not_flushed),
+		cmocka_unit_test(test_refused_registration),
 		cmocka_unit_test(test_corruption_is_seen),
 		cmocka_unit_test(test_stall_is_an_error),
 		cmocka_unit_test(test_other_count_is_an_error),

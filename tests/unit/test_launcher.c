@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -40,6 +41,14 @@ static int rank_main(int rank, int nranks, const char *spec, const char *scenari
 			err = all[r] != r;
 		rendezvous_close(rv);
 		return err ? 11 : 0;
+	}
+	if (!strcmp(scenario, "one leaves")) {
+		err = rendezvous_open(spec, rank, nranks, 5, &rv);
+		if (err || rank == 1)
+			return err;
+		err = rendezvous_barrier(rv);
+		rendezvous_close(rv);
+		return err == -ECONNRESET ? 0 : 12;
 	}
 	if (!strcmp(scenario, "environment"))
 		return rank == 1 ? !secret || strcmp(secret, "a:b=c") : secret != NULL;
@@ -108,6 +117,17 @@ static void test_failure_ends_the_others(void **state)
 	check_childless();
 }
 
+/* Which needs that no other process keeps the socket open. */
+static void test_ranks_see_the_end_of_a_peer(void **state)
+{
+	int64_t ms;
+
+	(void)state;
+	assert_int_equal(launch("one leaves", (struct launch){ .nranks = 3 }, &ms), 0);
+	assert_true(ms < 4000);
+	check_childless();
+}
+
 static void test_crash_is_a_failure(void **state)
 {
 	int64_t ms;
@@ -144,6 +164,35 @@ static void test_terminated(void **state)
 	assert_int_equal(WEXITSTATUS(status), 128 + SIGTERM);
 }
 
+/* Killed outright it can do nothing: the kernel must end the ranks, which become our children. */
+static void test_killed(void **state)
+{
+	int64_t ms, deadline;
+	int status, ranks = 0;
+	pid_t pid, child;
+
+	(void)state;
+	assert_ok(prctl(PR_SET_CHILD_SUBREAPER, 1));
+	pid = fork();
+	if (pid == 0)
+		_exit(launch("hang", (struct launch){ .nranks = 2 }, &ms));
+	usleep(300000);
+	assert_ok(kill(pid, SIGKILL));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	deadline = monotime_ns() + 5 * NSEC_PER_SEC;
+	while (ranks < 2 && monotime_ns() < deadline) {
+		child = waitpid(-1, &status, WNOHANG);
+		if (child <= 0) {
+			usleep(10000);
+			continue;
+		}
+		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		ranks++;
+	}
+	assert_int_equal(ranks, 2);
+	assert_ok(prctl(PR_SET_CHILD_SUBREAPER, 0));
+}
+
 static void test_no_such_namespace(void **state)
 {
 	const struct launch l = { .nranks = 2, .netns = "no-such-namespace-a,b" };
@@ -164,7 +213,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_failure_ends_the_others),
 		cmocka_unit_test(test_crash_is_a_failure),
 		cmocka_unit_test(test_limit),
+		cmocka_unit_test(test_ranks_see_the_end_of_a_peer),
 		cmocka_unit_test(test_terminated),
+		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_no_such_namespace),
 	};
 	int rank, nranks;
