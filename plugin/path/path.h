@@ -16,7 +16,8 @@
 
 /*
  * @send: hands [p, p+len) of @mr to the socket; @p is NCCL's pointer. Returns the bytes accepted (> 0), -EAGAIN, or -errno. On the
- * zerocopy rungs the memory belongs to the kernel until @ref->pending is back at 0.
+ * zerocopy rungs the memory belongs to the kernel until @ref->pending is back at 0, and -ENOBUFS says that no more
+ * completions can be kept track of: some must be reaped first, and if none is outstanding the rung does not work here.
  *
  * @recv: places up to @len bytes from the socket at @p of @mr. Returns the bytes placed (> 0), -EAGAIN,
  * -ECONNRESET at end of stream, or -errno.

@@ -37,7 +37,7 @@ static ssize_t send_devmem(struct data_sock *ds, const struct mr *mr, const uint
 	ssize_t n;
 
 	if (zc_tracker_full(ds->zc))
-		return -EAGAIN;
+		return -ENOBUFS;
 	c->cmsg_level = SOL_SOCKET;
 	c->cmsg_type = SCM_DEVMEM_DMABUF;
 	c->cmsg_len = CMSG_LEN(sizeof(uint32_t));
@@ -45,11 +45,8 @@ static ssize_t send_devmem(struct data_sock *ds, const struct mr *mr, const uint
 
 	counter_inc(sys_send);
 	n = sendmsg(ds->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY);
-	if (n < 0) {
-		if (errno == EINTR || errno == ENOBUFS)
-			return -EAGAIN;
-		return -errno;
-	}
+	if (n < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
 	if (n > 0)
 		zc_tracker_sent(ds->zc, ref);
 	counter_add(sent_devmem, n);

@@ -15,15 +15,11 @@ static ssize_t send_zerocopy(struct data_sock *ds, const struct mr *mr, const ui
 	ssize_t n;
 
 	if (zc_tracker_full(ds->zc))
-		return -EAGAIN;
+		return -ENOBUFS;
 	counter_inc(sys_send);
 	n = send(ds->fd, mr_cpu(mr, p), len, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY);
-	if (n < 0) {
-		/* ENOBUFS: net.core.optmem_max worth of notifications is pending; they free it. */
-		if (errno == EINTR || errno == ENOBUFS)
-			return -EAGAIN;
-		return -errno;
-	}
+	if (n < 0) /* ENOBUFS: net.core.optmem_max worth of notifications is pending, or it never fits */
+		return errno == EINTR ? -EAGAIN : -errno;
 	if (n > 0)
 		zc_tracker_sent(ds->zc, ref);
 	counter_add(sent_zerocopy, n);
