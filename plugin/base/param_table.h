@@ -39,7 +39,7 @@ PARAM_SIZE(SNDBUF, 0, 0, 1 << 30, "SO_SNDBUF of data sockets. 0 leaves it to the
 PARAM_SIZE(RCVBUF, 0, 0, 1 << 30, "SO_RCVBUF of data sockets. 0 leaves it to the kernel, but on devmem bounds it so that all sockets fit in the pool.")
 PARAM_STR(CONGESTION, "", "TCP congestion control of data sockets (TCP_CONGESTION). Empty: the system's default.")
 PARAM_INT(CONNECT_TIMEOUT, 20000, 100, 3600000, "Milliseconds until a connection that does not come up is an error.")
-PARAM_INT(PEER_TIMEOUT, 30000, 1000, 3600000, "Milliseconds of silence of a dead host until it is an error (TCP_USER_TIMEOUT and keepalive).")
+PARAM_INT(PEER_TIMEOUT, 30000, 1000, 3600000, "Milliseconds of silence of a dead host until it is an error. A host that answers is not dead, however long its process takes to receive.")
 PARAM_BOOL(NIC_SETUP, 1, "Whether the plugin may set header split, RSS and flow rules itself. What it changed is put back at the end.")
 PARAM_STR(STATE_DIR, "/run/nccl-devmem", "Where it is recorded what was changed on a NIC, so that the next start can put it back after a crash.")
 PARAM_CHOICE(LOG, "info", "error|warn|info|debug", "Lines up to this level are handed to NCCL's logger.")

@@ -17,8 +17,9 @@
 /* Zerocopy sends in a row that the kernel copied after all, until we stop asking for it. */
 #define COPIED_RUN_MAX 8
 
-/* Idle progress calls between two looks whether the peer is still there. */
+/* Idle progress calls between two looks whether the peer is still there, and the least time between two at its host. */
 #define PEER_CHECK_INTERVAL 64
+#define HOST_CHECK_MS	    250
 
 /* What a socket is busy with: [p, p+left) of @req. @req is NULL when it is free for the next chunk. */
 struct send_chunk {
@@ -36,6 +37,7 @@ struct told {
 /*
  * @next_seq:  number of the next isend. @announce: first message whose records are not all written.
  * @turn:      socket that is offered the next chunk first.
+ * @host_checked: when check_host() last looked; @silent_since: for sock_watch(), the control socket's last.
  * @zerocopy, @devmem: cleared for good when that path turns out not to work for this connection.
  */
 struct send_comm {
@@ -44,6 +46,8 @@ struct send_comm {
 	uint32_t announce;
 	int turn;
 	unsigned int idle;
+	int64_t host_checked;
+	int64_t silent_since[WIRE_MAX_SOCKS + 1];
 	bool zerocopy;
 	bool devmem;
 	size_t chunk_size;
@@ -342,7 +346,7 @@ static int push_chunk(struct send_comm *sc, int i)
 
 		if (n == -EAGAIN)
 			return moved;
-		if (n == -ENOBUFS && ds->zc->outstanding) {
+		if (n == -ENOBUFS && ds->zc && ds->zc->outstanding) {
 			/* The kernel's room for notifications is used up by finished ones: fetch them, then go on. */
 			int r = zc_tracker_reap(ds->zc, ds->fd);
 
@@ -391,6 +395,25 @@ static int progress(struct send_comm *sc)
 	return 0;
 }
 
+/* A dead host says nothing at all: its silence has to be noticed. */
+static int check_host(struct send_comm *sc)
+{
+	int64_t now = now_ms();
+	int i, r;
+
+	if (now - sc->host_checked < HOST_CHECK_MS)
+		return 0;
+	sc->host_checked = now;
+	for (i = 0; i <= sc->base.n_socks; i++) {
+		int fd = i < sc->base.n_socks ? sc->base.socks[i].fd : sc->base.ctrl_fd;
+
+		r = sock_watch(fd, &sc->silent_since[i], now);
+		if (r < 0)
+			return comm_fail(&sc->base, r, "waiting for a send");
+	}
+	return 0;
+}
+
 /* Nothing is ever sent to us here; a readable control socket is one that the peer closed. */
 static int check_peer(struct send_comm *sc)
 {
@@ -404,7 +427,7 @@ static int check_peer(struct send_comm *sc)
 	if (n > 0)
 		return comm_fail(&sc->base, -EPROTO, "waiting for a send");
 	if (errno == EAGAIN || errno == EINTR)
-		return 0;
+		return check_host(sc);
 	return comm_fail(&sc->base, -errno, "waiting for a send");
 }
 

@@ -15,6 +15,13 @@
 #include "base/param.h"
 #include "comm/sock.h"
 
+/* linux/tcp.h has it since 6.15, with these limits. */
+#ifndef TCP_RTO_MAX_MS
+#define TCP_RTO_MAX_MS 44
+#endif
+#define RTO_MAX_LEAST_MS 1000
+#define RTO_MAX_MOST_MS	 120000
+
 /* A burst of connects from every peer of a ring at once; the kernel caps it at net.core.somaxconn. */
 #define LISTEN_BACKLOG 1024
 
@@ -136,8 +143,11 @@ int sock_prepare(int fd, bool data)
 	int r;
 
 	r = set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (r == 0)
-		r = set_int(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, timeout);
+	/* So that a closed window is probed often enough to notice a death; kernels before 6.15 do not know it. */
+	set_int(fd, IPPROTO_TCP, TCP_RTO_MAX_MS,
+		timeout / 4 < RTO_MAX_LEAST_MS ? RTO_MAX_LEAST_MS :
+		timeout / 4 > RTO_MAX_MOST_MS  ? RTO_MAX_MOST_MS :
+						 timeout / 4);
 	if (r == 0)
 		r = set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	if (r == 0)
@@ -149,6 +159,30 @@ int sock_prepare(int fd, bool data)
 	if (r == 0 && data)
 		set_data_options(fd);
 	return r;
+}
+
+/*
+ * Not TCP_USER_TIMEOUT: that also counts the time in which a live host keeps its window closed (net/ipv4/tcp_timer.c,
+ * tcp_probe_timer()), so a rank that is late by more than the timeout would kill its job.
+ */
+int sock_watch(int fd, int64_t *since, int64_t now)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0)
+		return -errno;
+	/* Both count what has gone out again since the last answer. */
+	if (!info.tcpi_retransmits && !info.tcpi_probes) {
+		*since = 0;
+		return 0;
+	}
+	/* The last answer may be old because nothing was sent before: what counts is silence since the first look. */
+	if (!*since || info.tcpi_last_ack_recv < now - *since) {
+		*since = now;
+		return 0;
+	}
+	return now - *since < param_int(PARAM_PEER_TIMEOUT) ? 0 : -ETIMEDOUT;
 }
 
 int sock_read_some(int fd, void *buf, size_t size, size_t *pos)

@@ -27,8 +27,18 @@ int sock_connect(const struct sockaddr *local, const struct sockaddr *remote, so
 /* 1 connected, 0 still on the way, or the -errno for which it failed. Never blocks. */
 int sock_connected(int fd);
 
-/* Applies the options of an established socket: no Nagle, dead-peer detection, and for @data buffers and congestion control. */
+/*
+ * Applies the options of an established socket: no Nagle, keepalive, and for @data buffers and congestion control. Keepalive
+ * finds a dead host while nothing is on the way to it; for the rest there is sock_watch().
+ */
 int sock_prepare(int fd, bool data);
+
+/*
+ * Is the host at the other end, to which bytes may be on the way, dead? To be called now and then; *since belongs to the
+ * socket, 0 in the beginning, and @now is now_ms(). 0, or -ETIMEDOUT when everything sent for NCCL_DEVMEM_PEER_TIMEOUT has
+ * been left without any answer. Not so when the host answers and only its process does not read.
+ */
+int sock_watch(int fd, int64_t *since, int64_t now);
 
 /*
  * One non-blocking read or write of the rest of [buf, buf+size), *pos bytes of which are done. 1 complete, 0 not yet,
