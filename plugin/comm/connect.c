@@ -67,6 +67,22 @@ static void op_destroy(struct connect_op *op)
 	free(op);
 }
 
+/*
+ * The operation that a handle's state names, or NULL. A handle comes from outside: its pointer is only followed if it is
+ * one of ours.
+ */
+static struct connect_op *op_find(uint64_t state)
+{
+	struct connect_op *op;
+
+	pthread_mutex_lock(&ops_lock);
+	for (op = ops; op; op = op->next)
+		if ((uintptr_t)op == state)
+			break;
+	pthread_mutex_unlock(&ops_lock);
+	return op;
+}
+
 void connect_sweep(void)
 {
 	while (ops)
@@ -257,8 +273,8 @@ int connect_step(const struct nic *nic, void *handle, struct comm **ret)
 	int r;
 
 	*ret = NULL;
-	memcpy(&h, handle, sizeof(h));		      /* may be unaligned */
-	op = (struct connect_op *)(uintptr_t)h.state; // NOLINT(performance-no-int-to-ptr)
+	memcpy(&h, handle, sizeof(h)); /* may be unaligned */
+	op = op_find(h.state);
 	if (!op) {
 		r = handle_check(nic, &h);
 		if (r == 0)

@@ -3,6 +3,7 @@
  * The listening side: takes connections, reads their hellos, drops strangers, and puts the sockets of one peer together.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -15,9 +16,13 @@
 #include "base/param.h"
 #include "comm/net_internal.h"
 
-/* Accepted sockets whose hello is not complete. A stranger that says nothing goes when a newer one needs the place. */
+/*
+ * Accepted sockets whose hello is not complete. A stranger that says nothing goes when a newer one needs the place, but
+ * not before a peer would have spoken; until then newer ones wait in the kernel's queue.
+ */
 #define INBOUND_MAX	 64
 #define HELLO_TIMEOUT_MS 5000
+#define HELLO_GRACE_MS	 250
 
 /* Connections of which some sockets have arrived. NCCL makes one per listener; more happen only when peers retry. */
 #define PARTIAL_MAX 8
@@ -196,6 +201,10 @@ static void drop_stranger(struct listen_comm *l, struct inbound *in, const char 
 	inbound_drop(in);
 }
 
+/*
+ * A place for one more: a free one, else the oldest socket's, which the caller has to drop. NULL when everybody in the table
+ * is still within the grace time.
+ */
 static struct inbound *inbound_slot(struct listen_comm *l)
 {
 	struct inbound *oldest = &l->inbound[0];
@@ -207,7 +216,8 @@ static struct inbound *inbound_slot(struct listen_comm *l)
 		if (l->inbound[i].deadline < oldest->deadline)
 			oldest = &l->inbound[i];
 	}
-	drop_stranger(l, oldest, "said nothing while many others waited");
+	if (now_ms() < oldest->deadline - HELLO_TIMEOUT_MS + HELLO_GRACE_MS)
+		return NULL;
 	return oldest;
 }
 
@@ -218,10 +228,12 @@ static int take_new(struct listen_comm *l)
 	for (i = 0; i < INBOUND_MAX; i++) {
 		struct sockaddr_storage peer;
 		socklen_t len = sizeof(peer);
-		struct inbound *in;
-		int fd = accept4(l->fd, (struct sockaddr *)&peer, &len,
-				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct inbound *in = inbound_slot(l);
+		int fd;
 
+		if (!in)
+			return 0;
+		fd = accept4(l->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd < 0) {
 			if (errno == EAGAIN)
 				return 0;
@@ -234,7 +246,8 @@ static int take_new(struct listen_comm *l)
 						: "");
 			return -errno;
 		}
-		in = inbound_slot(l);
+		if (in->fd >= 0)
+			drop_stranger(l, in, "said nothing while many others waited");
 		*in = (struct inbound){ .fd = fd,
 					.deadline = now_ms() + HELLO_TIMEOUT_MS,
 					.peer = peer };
@@ -375,7 +388,8 @@ static int finish(struct listen_comm *l, struct partial *p, struct comm **ret)
 	struct comm *comm = NULL;
 	char text[SOCK_ADDR_TEXT];
 	size_t pos = 0;
-	int ctrl = dup(p->ctrl_fd); /* create() closes it on failure, but the peer must hear why */
+	/* create() closes it on failure, but the peer must hear why */
+	int ctrl = fcntl(p->ctrl_fd, F_DUPFD_CLOEXEC, 0);
 	int i, r = 0;
 
 	if (ctrl < 0)

@@ -253,7 +253,7 @@ int net_listen(int dev, void *handle, struct listen_comm **ret)
 {
 	const struct nic *nic = net_nic(dev);
 
-	if (!nic)
+	if (!nic || net_is_forked())
 		return -EINVAL;
 	return listen_comm_create(nic, handle, ret);
 }
@@ -262,13 +262,15 @@ int net_connect(int dev, void *handle, struct comm **ret)
 {
 	const struct nic *nic = net_nic(dev);
 
-	if (!nic)
+	if (!nic || net_is_forked())
 		return -EINVAL;
 	return connect_step(nic, handle, ret);
 }
 
 int net_accept(struct listen_comm *listen, struct comm **ret)
 {
+	if (net_is_forked())
+		return -EINVAL;
 	return listen_comm_accept(listen, ret);
 }
 

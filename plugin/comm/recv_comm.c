@@ -163,7 +163,7 @@ static int parse_msg(struct recv_comm *rc, const struct wire_rec *rec)
 {
 	struct request *req = &rc->reqs[rec->seq % NET_MAX_REQUESTS];
 
-	if (rec->seq != rc->match)
+	if (rec->seq != rc->match || (rec->flags & ~WIRE_F_INLINE))
 		return fail(rc, -EPROTO, "reading a message record");
 	if (rc->match == rc->next_seq)
 		return 0;
@@ -198,8 +198,7 @@ static int parse_chunk(struct recv_comm *rc, const struct wire_rec *rec)
 	uint8_t *p;
 
 	if (rec->sock >= rc->base.n_socks || !req->used || !req->matched || req->seq != rec->seq ||
-	    rec->len == 0 || rec->value > req->total || rec->len > req->total - rec->value ||
-	    rec->len > req->total - req->covered)
+	    rec->len == 0 || rec->value != req->covered || rec->len > req->total - rec->value)
 		return fail(rc, -EPROTO, "reading a chunk record");
 	f = &rc->fifo[rec->sock];
 	last = f->head == f->tail ? NULL : &f->ring[(f->tail - 1) % CHUNKS_MAX];

@@ -68,7 +68,8 @@ _Static_assert(sizeof(struct wire_ready) == 16, "no holes");
 
 /*
  * WIRE_MSG begins message @seq (they count up from 0, modulo 2^32): @value is its size. With WIRE_F_INLINE
- * @len == @value payload bytes follow the record at once; otherwise WIRE_CHUNK records will cover every byte once.
+ * @len == @value payload bytes follow the record at once; otherwise WIRE_CHUNK records will cover every byte once, in
+ * ascending order. Other flags are an error.
  * WIRE_CHUNK: bytes [@value, @value + @len) of message @seq are the next @len bytes of data socket @sock.
  */
 enum wire_type { WIRE_MSG = 1, WIRE_CHUNK = 2 };
