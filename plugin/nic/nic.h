@@ -42,7 +42,8 @@ struct nic {
  * *ret_nics is malloc'ed and owned by the caller; *ret_n may be 0 with @why telling which filter
  * matched nothing and what interfaces there are. Returns 0 or -errno of the netlink query.
  */
-int nic_list(const char *filter, int family, struct nic **ret_nics, int *ret_n, struct verdict *why);
+int nic_list(const char *filter, int family, struct nic **ret_nics, int *ret_n,
+	     struct verdict *why);
 
 /* Is @addr one of this network namespace's own addresses? Traffic to it goes through lo and never reaches a NIC. */
 bool nic_addr_is_local(const struct sockaddr *addr);
@@ -71,15 +72,16 @@ void nic_probe(const struct nic *nic, struct nic_caps *ret);
  * @why always says which and what to do.
  */
 struct nic_rx;
-int nic_rx_bind(const struct nic *nic, int dmabuf_fd, unsigned int n_queues, struct nic_rx **ret, struct verdict *why);
+int nic_rx_bind(const struct nic *nic, int dmabuf_fd, unsigned int n_queues, struct nic_rx **ret,
+		struct verdict *why);
 
 /*
  * Steers the TCP flow remote -> local (the 5-tuple as the receiver sees it) to one of the bound queues, the one with
  * fewest flows. *ret_rule identifies the rule for nic_rx_unsteer(). From the return on, new
  * segments of the flow land in the bound dmabuf. -ENOSPC when the NIC's rule table is full.
  */
-int nic_rx_steer(struct nic_rx *rx, const struct sockaddr *local, const struct sockaddr *remote, uint32_t *ret_rule,
-		 struct verdict *why);
+int nic_rx_steer(struct nic_rx *rx, const struct sockaddr *local, const struct sockaddr *remote,
+		 uint32_t *ret_rule, struct verdict *why);
 void nic_rx_unsteer(struct nic_rx *rx, uint32_t rule);
 
 /* Names for the log: bound queues ("3" or "3-5"). Valid as long as @rx. */

@@ -124,62 +124,96 @@ static void nic_none_found(const char *filter, int family, const char *there_are
 			    "no interface is up and has %s; there are: %s", what, there_are);
 }
 
-int nic_list(const char *filter, int family, struct nic **ret_nics, int *ret_n, struct verdict *why)
+/* What the kernel said, and what the choice goes by; @cand and @order have @n_links places. */
+struct nic_survey {
+	struct nic_link *links;
+	struct nic_addr *addrs;
+	struct nic_candidate *cand;
+	unsigned int *order;
+	unsigned int n_links;
+	unsigned int n_addrs;
+};
+
+static void nic_survey_drop(struct nic_survey *s)
 {
-	_cleanup_free_ struct nic_candidate *cand = NULL;
-	_cleanup_free_ struct nic_link *links = NULL;
-	_cleanup_free_ struct nic_addr *addrs = NULL;
-	_cleanup_free_ unsigned int *order = NULL;
-	_cleanup_free_ struct nic *nics = NULL;
-	unsigned int n_links = 0, n_addrs = 0, n_chosen, dropped;
-	struct nic_filter f;
-	char there_are[160];
+	free(s->links);
+	free(s->addrs);
+	free(s->cand);
+	free(s->order);
+}
+
+static int nic_survey_take(struct nic_survey *s, int family)
+{
 	int err;
 
-	err = nic_link_list(&links, &n_links);
+	err = nic_link_list(&s->links, &s->n_links);
 	if (!err)
-		err = nic_addr_list(&addrs, &n_addrs);
+		err = nic_addr_list(&s->addrs, &s->n_addrs);
 	if (err)
-		return verdict_set(why, err, NULL, "the kernel did not list the interfaces: %s",
-				   strerror(-err));
+		return err;
+	s->cand = calloc(s->n_links + 1, sizeof(*s->cand));
+	s->order = calloc(s->n_links + 1, sizeof(*s->order));
+	if (!s->cand || !s->order)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < s->n_links; i++) {
+		const struct nic_link *l = &s->links[i];
 
-	cand = calloc(n_links + 1, sizeof(*cand));
-	order = calloc(n_links + 1, sizeof(*order));
-	if (!cand || !order)
-		return verdict_set(why, -ENOMEM, NULL, "out of memory");
-	for (unsigned int i = 0; i < n_links; i++) {
-		cand[i].name = links[i].name;
-		cand[i].is_loopback = links[i].flags & IFF_LOOPBACK;
-		cand[i].is_ethernet = links[i].type == ARPHRD_ETHER;
-		cand[i].usable = (links[i].flags & IFF_UP) && (links[i].flags & IFF_RUNNING) &&
-				 nic_addr_best(addrs, n_addrs, links[i].ifindex, family);
+		s->cand[i].name = l->name;
+		s->cand[i].is_loopback = l->flags & IFF_LOOPBACK;
+		s->cand[i].is_ethernet = l->type == ARPHRD_ETHER;
+		s->cand[i].usable = (l->flags & IFF_UP) && (l->flags & IFF_RUNNING) &&
+				    nic_addr_best(s->addrs, s->n_addrs, l->ifindex, family);
 	}
+	return 0;
+}
+
+static int nic_survey_choose(struct nic_survey *s, const char *filter, int family,
+			     struct nic **ret_nics, int *ret_n, struct verdict *why)
+{
+	unsigned int n_chosen, dropped;
+	char there_are[160];
+	struct nic_filter f;
+	struct nic *nics;
 
 	dropped = nic_filter_parse(&f, filter);
 	if (dropped)
 		log_warn("interface filter \"%.80s\": %u entries are no interface names or beyond "
 			 "the %dth and are ignored",
 			 filter, dropped, NIC_FILTER_MAX);
-	n_chosen = nic_filter_choose(&f, cand, n_links, order);
+	n_chosen = nic_filter_choose(&f, s->cand, s->n_links, s->order);
 
 	nics = calloc(n_chosen + 1, sizeof(*nics));
 	if (!nics)
 		return verdict_set(why, -ENOMEM, NULL, "out of memory");
 	for (unsigned int i = 0; i < n_chosen; i++) {
-		const struct nic_link *l = &links[order[i]];
+		const struct nic_link *l = &s->links[s->order[i]];
 
-		nic_fill(&nics[i], l, nic_addr_best(addrs, n_addrs, l->ifindex, family));
+		nic_fill(&nics[i], l, nic_addr_best(s->addrs, s->n_addrs, l->ifindex, family));
 	}
-
 	if (n_chosen) {
 		verdict_set(why, 0, NULL, "%u interfaces", n_chosen);
 	} else {
-		nic_describe(links, cand, n_links, there_are, sizeof(there_are));
+		nic_describe(s->links, s->cand, s->n_links, there_are, sizeof(there_are));
 		nic_none_found(filter, family, there_are, why);
 	}
 	*ret_n = (int)n_chosen;
-	*ret_nics = TAKE_PTR(nics);
+	*ret_nics = nics;
 	return 0;
+}
+
+int nic_list(const char *filter, int family, struct nic **ret_nics, int *ret_n, struct verdict *why)
+{
+	struct nic_survey s = { 0 };
+	int err;
+
+	err = nic_survey_take(&s, family);
+	if (err)
+		verdict_set(why, err, NULL, "the kernel did not list the interfaces: %s",
+			    strerror(-err));
+	else
+		err = nic_survey_choose(&s, filter, family, ret_nics, ret_n, why);
+	nic_survey_drop(&s);
+	return err;
 }
 
 /* The address as IPv6 (IPv4 mapped), so that one comparison serves both. */

@@ -18,12 +18,37 @@ struct proc_stat {
 	uint64_t start;
 };
 
-/* /proc/PID/stat, proc(5): the name in field 2 may hold anything, so count from its last ')'. */
+/* Fields of proc(5)'s table for /proc/PID/stat; the ones after the process's name. */
+enum { STAT_STATE = 3, STAT_THREADS = 20, STAT_START = 22 };
+
+static int proc_stat_parse(char *text, struct proc_stat *ret)
+{
+	struct proc_stat ps = { 0 };
+	char *save = NULL, *word;
+	int field = STAT_STATE;
+
+	/* The name in field 2 may hold anything, so count from its last ')'. */
+	text = strrchr(text, ')');
+	if (!text)
+		return -EBADMSG;
+	for (word = strtok_r(text + 1, " ", &save); word; word = strtok_r(NULL, " ", &save)) {
+		if (field == STAT_STATE)
+			ps.state = *word;
+		if (field == STAT_THREADS)
+			ps.threads = strtol(word, NULL, 10);
+		if (field == STAT_START) {
+			ps.start = strtoull(word, NULL, 10);
+			*ret = ps;
+			return 0;
+		}
+		field++;
+	}
+	return -EBADMSG;
+}
+
 static int proc_stat_read(pid_t pid, struct proc_stat *ret)
 {
 	char path[64], buf[1024];
-	unsigned long long start;
-	const char *p;
 	size_t n;
 	FILE *f;
 
@@ -34,14 +59,7 @@ static int proc_stat_read(pid_t pid, struct proc_stat *ret)
 	n = fread(buf, 1, sizeof(buf) - 1, f);
 	fclose(f);
 	buf[n] = '\0';
-	p = strrchr(buf, ')');
-	if (!p || sscanf(p + 1,
-			 " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %ld "
-			 "%*s %llu",
-			 &ret->state, &ret->threads, &start) != 3)
-		return -EBADMSG;
-	ret->start = start;
-	return 0;
+	return proc_stat_parse(buf, ret);
 }
 
 static uint64_t pidns_get(void)
@@ -53,7 +71,7 @@ static uint64_t pidns_get(void)
 
 enum nic_owner_life nic_owner_life(const struct nic_owner *owner)
 {
-	struct proc_stat ps;
+	struct proc_stat ps = { 0 };
 
 	if (owner->pidns != pidns_get())
 		return NIC_OWNER_UNKNOWN;

@@ -102,43 +102,65 @@ static bool nic_rss_bound(uint32_t queue, const bool *bound, unsigned int n_queu
 	return queue < n_queues && bound[queue];
 }
 
+/* Marks in @pool (n_queues flags) the queues to lead to; returns how many there are. */
+static unsigned int nic_rss_pool(const struct nic_rss *former, const bool *bound,
+				 unsigned int n_queues, bool *pool)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < former->n; i++) {
+		uint32_t q = former->entry[i];
+
+		if (q < n_queues && !bound[q] && !pool[q]) {
+			pool[q] = true;
+			n++;
+		}
+	}
+	for (unsigned int q = 0; !n && q < n_queues; q++)
+		pool[q] = !bound[q];
+	for (unsigned int q = 0; !n && q < n_queues; q++)
+		n += pool[q];
+	return n;
+}
+
+/* The next queue of @pool after @q, around the end; there is one. */
+static unsigned int nic_rss_next(const bool *pool, unsigned int n_queues, unsigned int q)
+{
+	do
+		q = q + 1 < n_queues ? q + 1 : 0;
+	while (!pool[q]);
+	return q;
+}
+
 int nic_rss_avoid(const struct nic_rss *former, const bool *bound, unsigned int n_queues,
 		  struct nic_rss *ret)
 {
-	_cleanup_(nic_rss_drop) struct nic_rss out = { 0 };
-	_cleanup_free_ unsigned int *pool = NULL;
-	_cleanup_free_ bool *used = NULL;
-	unsigned int n_pool = 0;
-	unsigned int next = 0;
+	bool *pool = calloc(n_queues + 1, sizeof(*pool));
+	unsigned int n_pool, q = n_queues;
+	struct nic_rss out = { 0 };
+	int err = 0;
 
-	if (nic_rss_copy(&out, former))
+	if (!pool || nic_rss_copy(&out, former)) {
+		free(pool);
 		return -ENOMEM;
-	pool = calloc(n_queues + 1, sizeof(*pool));
-	used = calloc(n_queues + 1, sizeof(*used));
-	if (!pool || !used)
-		return -ENOMEM;
-
-	for (unsigned int i = 0; i < former->n; i++)
-		if (former->entry[i] < n_queues)
-			used[former->entry[i]] = true;
-	for (unsigned int q = 0; q < n_queues; q++)
-		if (used[q] && !bound[q])
-			pool[n_pool++] = q;
-	if (!n_pool)
-		for (unsigned int q = 0; q < n_queues; q++)
-			if (!bound[q])
-				pool[n_pool++] = q;
-
-	for (unsigned int i = 0; i < out.n; i++) {
+	}
+	n_pool = nic_rss_pool(former, bound, n_queues, pool);
+	for (unsigned int i = 0; i < out.n && !err; i++) {
 		if (!nic_rss_bound(out.entry[i], bound, n_queues))
 			continue;
-		if (!n_pool)
-			return -EBUSY;
-		out.entry[i] = pool[next++ % n_pool];
+		if (!n_pool) {
+			err = -EBUSY;
+			continue;
+		}
+		q = nic_rss_next(pool, n_queues, q);
+		out.entry[i] = q;
 	}
-	ret->entry = TAKE_PTR(out.entry);
-	ret->n = former->n;
-	return 0;
+	free(pool);
+	if (err)
+		nic_rss_drop(&out);
+	else
+		*ret = out;
+	return err;
 }
 
 bool nic_rss_hits(const struct nic_rss *rss, const bool *bound, unsigned int n_queues)

@@ -224,25 +224,26 @@ static int nic_rule_locs(const char *ifname, uint32_t **ret_locs, uint32_t *ret_
 /* The highest free place: low ones win over high ones, and belong to the administrator. */
 static int nic_rule_free_loc(const char *ifname, uint32_t *ret_loc)
 {
-	_cleanup_free_ uint32_t *locs = NULL;
-	uint32_t n, size;
+	uint32_t *locs = NULL, n, size;
 	int err;
 
 	err = nic_rule_locs(ifname, &locs, &n, &size);
 	if (err)
 		return err;
+	err = -ENOSPC;
 	/* Among the n + 1 highest places one is free. */
-	for (uint32_t back = 1; back <= n + 1 && back <= size; back++) {
+	for (uint32_t back = 1; err && back <= n + 1 && back <= size; back++) {
 		bool taken = false;
 
 		for (uint32_t i = 0; i < n && !taken; i++)
 			taken = locs[i] == size - back;
 		if (!taken) {
 			*ret_loc = size - back;
-			return 0;
+			err = 0;
 		}
 	}
-	return -ENOSPC;
+	free(locs);
+	return err;
 }
 
 int nic_rule_add(const char *ifname, const struct nic_flow *flow, unsigned int queue,
@@ -302,21 +303,19 @@ int nic_rule_del(const char *ifname, const struct nic_flow *flow, unsigned int q
 
 int nic_rule_walk(const char *ifname, const struct nic_flow *flow, nic_rule_fn fn, void *arg)
 {
-	_cleanup_free_ uint32_t *locs = NULL;
-	uint32_t n, size;
+	uint32_t *locs = NULL, n, size;
 	int err;
 
 	err = nic_rule_locs(ifname, &locs, &n, &size);
 	if (err)
 		return err;
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < n && !err; i++) {
 		struct nic_rule rule;
 
 		if (nic_rule_get(ifname, locs[i], flow, &rule))
 			continue; /* removed by somebody meanwhile */
 		err = fn(&rule, arg);
-		if (err)
-			return err;
 	}
-	return 0;
+	free(locs);
+	return err;
 }

@@ -394,31 +394,39 @@ static void restore_ntuple(struct nic_state *st)
 		st->former.ntuple = -1;
 }
 
+static void settle(struct nic_state *st, const struct nic_queue_flags *f)
+{
+	struct verdict why;
+
+	if (!st->n_owners && !f->n_bound) {
+		restore_rss(st, f);
+		restore_split(st);
+		restore_ntuple(st);
+		return;
+	}
+	if (!st->n_owners)
+		log_warn("%s: %u queues are still bound by other programs; former settings are put "
+			 "back later",
+			 st->ifname, f->n_bound);
+	if (st->former.rss.n && param_bool(PARAM_NIC_SETUP) && setup_rss(st, f, &why))
+		log_warn("%s", why.reason);
+}
+
 void nic_setup_settle(struct nic_state *st)
 {
-	_cleanup_(queue_flags_drop) struct nic_queue_flags f = { 0 };
-	struct verdict why;
+	struct nic_queue_flags f = { 0 };
 	int err;
 
 	err = queue_flags_get(st->ifindex, &f);
-	if (err == -ENODEV) {
-		/* The interface is gone, and its settings with it. */
+	if (err == -ENODEV) /* its settings are gone with it */
 		nic_state_clear(st);
-	} else if (err) {
+	else if (err)
 		log_warn("%s: listing the queues: %s; its settings stay as they are", st->ifname,
 			 strerror(-err));
-	} else if (st->n_owners || f.n_bound) {
-		if (!st->n_owners)
-			log_warn("%s: %u queues are still bound by other programs; former settings "
-				 "are put back later",
-				 st->ifname, f.n_bound);
-		if (st->former.rss.n && param_bool(PARAM_NIC_SETUP) && setup_rss(st, &f, &why))
-			log_warn("%s", why.reason);
-	} else {
-		restore_rss(st, &f);
-		restore_split(st);
-		restore_ntuple(st);
-	}
+	else
+		settle(st, &f);
+	queue_flags_drop(&f);
+
 	err = nic_state_save(st);
 	if (err)
 		log_warn("%s: its record in %s could not be written: %s", st->ifname,
@@ -428,16 +436,18 @@ void nic_setup_settle(struct nic_state *st)
 /* A process that cannot be asked about lives as long as its binding does. */
 static bool still_bound(int ifindex, const struct nic_owner *o)
 {
-	_cleanup_free_ struct nic_queue *q = NULL;
+	struct nic_queue *q = NULL;
 	unsigned int n = 0;
+	bool bound = false;
 
 	if (nic_netdev_rx_queues(ifindex, &q, &n))
 		return true;
 	for (unsigned int i = 0; i < n; i++)
 		for (unsigned int k = 0; k < o->n_queues; k++)
 			if (q[i].id == o->queues[k] && q[i].dmabuf && q[i].dmabuf == o->dmabuf)
-				return true;
-	return false;
+				bound = true;
+	free(q);
+	return bound;
 }
 
 struct reap_ctx {

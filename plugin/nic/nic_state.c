@@ -121,12 +121,31 @@ static void warn_no_dir(int err)
 		 err == -EPERM ? ", or others may write it" : "");
 }
 
+/* @len bytes, or fewer at the end of the file; returns how many, or -errno. */
+static ssize_t read_full(int fd, char *buf, size_t len)
+{
+	size_t used = 0;
+
+	while (used < len) {
+		ssize_t n = read(fd, buf + used, len - used);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			break;
+		used += (size_t)n;
+	}
+	return (ssize_t)used;
+}
+
 static int file_read(int dir_fd, const char *name, char **ret)
 {
 	_cleanup_close_ int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	_cleanup_free_ char *text = NULL;
-	size_t used = 0;
 	struct stat sb;
+	char *text;
+	ssize_t n;
 
 	if (fd < 0)
 		return -errno;
@@ -137,19 +156,13 @@ static int file_read(int dir_fd, const char *name, char **ret)
 	text = malloc((size_t)sb.st_size + 1);
 	if (!text)
 		return -ENOMEM;
-	while (used < (size_t)sb.st_size) {
-		ssize_t n = read(fd, text + used, (size_t)sb.st_size - used);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (!n)
-			break;
-		used += (size_t)n;
+	n = read_full(fd, text, (size_t)sb.st_size);
+	if (n < 0) {
+		free(text);
+		return (int)n;
 	}
-	text[used] = '\0';
-	*ret = TAKE_PTR(text);
+	text[n] = '\0';
+	*ret = text;
 	return 0;
 }
 
@@ -223,7 +236,7 @@ static void record_set_aside(struct nic_state *st, const char *name)
 
 static int record_read(struct nic_state *st)
 {
-	_cleanup_free_ char *text = NULL;
+	char *text = NULL;
 	char name[NIC_STATE_NAME_MAX], tmp[NIC_STATE_NAME_MAX], boot[40];
 	const struct nic_state_mem *m;
 	int err;
@@ -242,6 +255,7 @@ static int record_read(struct nic_state *st)
 		return 0;
 	if (!err)
 		err = nic_state_parse(st, text, boot);
+	free(text);
 	if (err == -EBADMSG || err == -ELOOP) {
 		record_set_aside(st, name);
 		err = 0;
@@ -360,12 +374,36 @@ static int name_parse(const char *name, uint64_t netns)
 	return (int)n;
 }
 
-int nic_state_ifindexes(int **ret, unsigned int *ret_n)
+static int dir_ifindexes(DIR *d, uint64_t netns, int **ret, unsigned int *ret_n)
 {
-	_cleanup_free_ int *list = NULL;
 	unsigned int n = 0;
 	struct dirent *de;
-	uint64_t netns;
+	int *list = NULL;
+
+	while ((de = readdir(d))) {
+		int ifindex = name_parse(de->d_name, netns);
+		int *v;
+
+		if (!ifindex)
+			continue;
+		v = realloc(list, (n + 1) * sizeof(*v));
+		if (!v) {
+			free(list);
+			return -ENOMEM;
+		}
+		list = v;
+		list[n++] = ifindex;
+	}
+	if (n)
+		qsort(list, n, sizeof(*list), int_cmp);
+	*ret = list;
+	*ret_n = n;
+	return 0;
+}
+
+int nic_state_ifindexes(int **ret, unsigned int *ret_n)
+{
+	uint64_t netns = 0;
 	int fd, err;
 	DIR *d;
 
@@ -383,24 +421,7 @@ int nic_state_ifindexes(int **ret, unsigned int *ret_n)
 		close(fd);
 		return err;
 	}
-	while ((de = readdir(d))) {
-		int ifindex = name_parse(de->d_name, netns);
-		int *v;
-
-		if (!ifindex)
-			continue;
-		v = realloc(list, (n + 1) * sizeof(*v));
-		if (!v) {
-			closedir(d);
-			return -ENOMEM;
-		}
-		list = v;
-		list[n++] = ifindex;
-	}
+	err = dir_ifindexes(d, netns, ret, ret_n);
 	closedir(d);
-	if (n)
-		qsort(list, n, sizeof(*list), int_cmp);
-	*ret = TAKE_PTR(list);
-	*ret_n = n;
-	return 0;
+	return err;
 }

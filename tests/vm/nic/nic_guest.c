@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -210,12 +211,15 @@ uint32_t guest_bound(unsigned int queue)
 
 unsigned int guest_records(void)
 {
+	DIR *d = opendir(GUEST_STATE);
+	const struct dirent *de;
 	unsigned int n = 0;
-	FILE *p = popen("ls " GUEST_STATE " 2>/dev/null | grep -cv '^lock$'", "r");
 
-	assert_non_null(p);
-	assert_int_equal(fscanf(p, "%u", &n), 1);
-	pclose(p);
+	if (!d)
+		return 0;
+	while ((de = readdir(d)))
+		n += de->d_name[0] != '.' && strcmp(de->d_name, "lock") != 0;
+	closedir(d);
 	return n;
 }
 

@@ -197,7 +197,7 @@ static void test_mapped(void **state)
 	struct verdict why = { 0 };
 	size_t dmabuf, host;
 	struct nic_rx *rx = guest_bind(1);
-	struct conn c;
+	struct conn c = { 0 };
 	char text[64], ip[INET_ADDRSTRLEN];
 	uint32_t id;
 

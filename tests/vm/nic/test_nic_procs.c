@@ -32,7 +32,7 @@ static void binder(struct guest_child *c)
 	if (guest_steer(rx, AF_INET, (uint16_t)(20000 + getpid() % 1000), &id, &why) ||
 	    guest_steer(rx, AF_INET6, (uint16_t)(20000 + getpid() % 1000), &id, &why))
 		_exit(1);
-	guest_child_pause(c, atoi(nic_rx_queues(rx)));
+	guest_child_pause(c, nic_rx_queues(rx)[0] - '0');
 	nic_rx_release(rx);
 }
 
