@@ -76,12 +76,17 @@ int nic_rx_bind(const struct nic *nic, int dmabuf_fd, unsigned int n_queues, str
 		struct verdict *why);
 
 /*
- * Steers the TCP flow remote -> local (the 5-tuple as the receiver sees it) to one of the bound queues, the one with
- * fewest flows. *ret_rule identifies the rule for nic_rx_unsteer(). From the return on, new
- * segments of the flow land in the bound dmabuf. -ENOSPC when the NIC's rule table is full.
+ * Steers the TCP flow remote -> local (the 5-tuple as the receiver sees it; IPv4-mapped addresses are IPv4) to one of the
+ * bound queues, the one with fewest flows. *ret_rule identifies the rule for nic_rx_unsteer(); it is never given out
+ * twice. From the return on, new segments of the flow land in the bound dmabuf.
+ *
+ * Errors: -ENOSPC the NIC's rule table is full, -EEXIST it has this rule already, -EPERM no CAP_NET_ADMIN any more,
+ * -ESTALE the binding is a parent process's, -EINVAL or -EAFNOSUPPORT not the two ends of a flow; -ENOENT with
+ * NCCL_DEVMEM_NIC_SETUP=0 when no rule of the administrator's leads the flow to a bound queue.
  */
 int nic_rx_steer(struct nic_rx *rx, const struct sockaddr *local, const struct sockaddr *remote,
 		 uint32_t *ret_rule, struct verdict *why);
+/* Unknown and already removed rules are ignored. */
 void nic_rx_unsteer(struct nic_rx *rx, uint32_t rule);
 
 /* Names for the log: bound queues ("3" or "3-5"). Valid as long as @rx. */

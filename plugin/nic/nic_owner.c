@@ -46,11 +46,27 @@ static int proc_stat_parse(char *text, struct proc_stat *ret)
 	return -EBADMSG;
 }
 
+/* In a container /proc may be that of another PID namespace, whose numbers mean other processes. */
+static bool proc_is_ours(void)
+{
+	char text[16], self[16];
+	ssize_t n = readlink("/proc/self", text, sizeof(text) - 1);
+
+	if (n < 0)
+		return false;
+	text[n] = '\0';
+	snprintf(self, sizeof(self), "%d", (int)getpid());
+	return !strcmp(text, self);
+}
+
 static int proc_stat_read(pid_t pid, struct proc_stat *ret)
 {
 	char path[64], buf[1024];
 	size_t n;
 	FILE *f;
+
+	if (!proc_is_ours())
+		return -EXDEV;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	f = fopen(path, "re");
@@ -77,8 +93,8 @@ enum nic_owner_life nic_owner_life(const struct nic_owner *owner)
 		return NIC_OWNER_UNKNOWN;
 	if (kill(owner->pid, 0) < 0 && errno == ESRCH)
 		return NIC_OWNER_DEAD;
-	/* There is such a process, but /proc does not show it (hidepid): better too careful. */
-	if (proc_stat_read(owner->pid, &ps))
+	/* There is such a process, but /proc does not tell more (hidepid): better too careful. */
+	if (!owner->start || proc_stat_read(owner->pid, &ps))
 		return NIC_OWNER_ALIVE;
 	if (ps.start != owner->start)
 		return NIC_OWNER_DEAD;

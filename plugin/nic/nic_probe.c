@@ -107,6 +107,10 @@ static int probe_rx_queues(const struct nic *nic, struct verdict *why)
 				   strerror(-err));
 	if (n >= 2)
 		return 0;
+	if (!n) {
+		snprintf(remedy, sizeof(remedy), "ip link set %s up", nic->name);
+		return verdict_set(why, -ENETDOWN, remedy, "%s: the interface is down", nic->name);
+	}
 	snprintf(remedy, sizeof(remedy), "ethtool -L %s combined 2 (or more)", nic->name);
 	return verdict_set(why, -EBUSY, remedy,
 			   "%s: %u RX queue; devmem needs one beside that of other traffic",

@@ -265,8 +265,8 @@ static int nic_rx_rule_failed(const struct nic_rx *rx, const struct nic_flow *fl
 
 	nic_flow_text(flow, text, sizeof(text));
 	snprintf(remedy, sizeof(remedy), "look at its rules: ethtool -n %s", rx->name);
-	if (err == -ENOSPC || err == -ENOMEM)
-		return verdict_set(why, -ENOSPC, remedy, "%s: the flow rule table is full (%s)",
+	if (err == -ENOSPC)
+		return verdict_set(why, err, remedy, "%s: the flow rule table is full (%s)",
 				   rx->name, text);
 	if (err == -EPERM)
 		return verdict_set(why, err, "keep CAP_NET_ADMIN while connections are made",

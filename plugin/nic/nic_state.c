@@ -116,7 +116,8 @@ static void warn_no_dir(int err)
 		return;
 	snprintf(warned, sizeof(warned), "%s", dir);
 	log_warn("%s=%s cannot be used (%s%s): what is changed on a NIC is put back at the end, "
-		 "but not after a crash; make it a directory that only this user can write",
+		 "but not after a crash, nor where several processes share the NIC; make it a "
+		 "directory that only this user can write",
 		 param_env_name(PARAM_STATE_DIR), dir, strerror(-err),
 		 err == -EPERM ? ", or others may write it" : "");
 }

@@ -32,8 +32,9 @@ struct nic_owner_rule {
 };
 
 /*
- * One binding. @pid, @start (field 22 of /proc/PID/stat) and @pidns (inode of the PID namespace) tell whose; @tag tells
- * bindings of one process apart. @dmabuf: id of the bound dmabuf, 0 while the binding is being made.
+ * One binding. @pid, @start (field 22 of /proc/PID/stat, 0 if that could not be read) and @pidns
+ * (inode of the PID namespace) tell whose; @tag tells bindings of one process apart. @dmabuf: id of
+ * the bound dmabuf, 0 while the binding is being made.
  */
 struct nic_owner {
 	pid_t pid;

@@ -36,6 +36,24 @@ static void test_probe(void **state)
 	/* "Changes nothing" is the teardown's to check. */
 }
 
+static void test_probe_of_a_lesser_device(void **state)
+{
+	struct nic nic = guest_nic();
+	struct nic_caps caps;
+
+	(void)state;
+	assert_ok(guest_run("ip link set sdm0 down"));
+	nic_probe(&nic, &caps);
+	assert_int_equal(caps.rx_devmem.err, -ENETDOWN);
+	assert_word(caps.rx_devmem.remedy, "ip link set sdm0 up");
+	assert_ok(guest_run("ip link set sdm0 up && ethtool -L sdm0 combined 1"));
+	nic_probe(&nic, &caps);
+	assert_int_equal(caps.rx_devmem.err, -EBUSY);
+	assert_int_equal(caps.rx_queues, 1);
+	assert_word(caps.rx_devmem.remedy, "ethtool -L sdm0 combined 2");
+	assert_ok(guest_run("ethtool -L sdm0 combined 4"));
+}
+
 static void test_bind_and_release(void **state)
 {
 	uint64_t binds = counter_read(rx_binds);
@@ -454,6 +472,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_probe),
+		T(test_probe_of_a_lesser_device),
 		T(test_bind_and_release),
 		T(test_threshold_comes_back),
 		T(test_odd_settings_come_back),

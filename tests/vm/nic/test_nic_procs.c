@@ -4,7 +4,10 @@
  */
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -209,6 +212,49 @@ static void test_stopped_is_alive(void **state)
 	assert_int_equal(split_is(), SPLIT_ON);
 	assert_ok(kill(c.pid, SIGCONT));
 	assert_int_equal(guest_child_end(&c), 0);
+}
+
+/*
+ * In a container of its own its number means nothing here: it lives as long as its binding. Its /proc is
+ * that of the outside, as in a careless container.
+ */
+static void binder_in_container(struct guest_child *c)
+{
+	pid_t pid;
+
+	if (unshare(CLONE_NEWPID))
+		_exit(1);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getpid() != 1)
+			_exit(2);
+		binder(c);
+		_exit(0);
+	}
+	waitpid(pid, NULL, 0);
+}
+
+static void test_other_pid_namespace(void **state)
+{
+	struct guest_child c;
+
+	(void)state;
+	guest_child_start(&c, binder_in_container);
+	assert_int_equal(guest_child_step(&c), 3);
+	nic_restore_stale();
+	assert_int_equal(guest_rules(), 2);
+	assert_int_equal(split_is(), SPLIT_ON);
+	assert_int_equal(guest_child_end(&c), 0);
+	assert_int_equal(guest_records(), 0);
+
+	guest_child_start(&c, binder_in_container);
+	assert_int_equal(guest_child_step(&c), 3);
+	guest_child_kill(&c);
+	for (int i = 0; i < 200 && guest_bound(3); i++)
+		usleep(10000);
+	nic_restore_stale();
+	assert_guest_log("removed 2 of its flow rules");
 }
 
 /* A child that forgets, one that does not, and one that outlives its parent. */
@@ -431,6 +477,7 @@ int main(void)
 		T(test_killed_at_any_time),
 		T(test_killed_at_any_time_beside_another),
 		T(test_stopped_is_alive),
+		T(test_other_pid_namespace),
 		T(test_fork),
 		T(test_child_outlives_killed_parent),
 		T(test_binding_outlives_its_process),
