@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "faults.h"
+#include "cases.h"
 #include "plug.h"
 
 #define SLOTS	 32

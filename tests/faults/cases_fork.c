@@ -6,7 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "faults.h"
+#include "cases.h"
 #include "plug.h"
 
 /* A child that does @what; the parent checks its exit status. */

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "faults.h"
+#include "cases.h"
 #include "plug.h"
 #include "raw.h"
 

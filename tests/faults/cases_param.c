@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "faults.h"
+#include "cases.h"
 #include "plug.h"
 
 /* Opens the plugin with @name=@value; checks the log for both and for @accepted. */

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "faults.h"
+#include "cases.h"
 #include "plug.h"
 #include "raw.h"
 

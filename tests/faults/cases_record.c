@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "faults.h"
+#include "cases.h"
 #include "plug.h"
 #include "raw.h"
 

@@ -4,7 +4,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "faults.h"
+#include "cases.h"
 #include "plug.h"
 #include "raw.h"
 

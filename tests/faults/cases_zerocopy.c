@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "faults.h"
+#include "cases.h"
 #include "plug.h"
 
 #define MSG  (1 << 20)

@@ -27,18 +27,8 @@ struct fault_case {
 	unsigned int flags;
 };
 
-/* One table per file of cases, NULL-terminated by name. */
-extern const struct fault_case cases_param[];
-extern const struct fault_case cases_ladder[];
-extern const struct fault_case cases_handshake[];
-extern const struct fault_case cases_stranger[];
-extern const struct fault_case cases_record[];
-extern const struct fault_case cases_peer[];
-extern const struct fault_case cases_usage[];
-extern const struct fault_case cases_life[];
-extern const struct fault_case cases_fork[];
-extern const struct fault_case cases_data[];
-extern const struct fault_case cases_zerocopy[];
+/* The program's tables of cases, each ended by a case without a name, and NULL behind the last. */
+extern const struct fault_case *const fault_tables[];
 
 /* End the case: failed, with what was expected; or skipped, with the reason. */
 _Noreturn void case_fail(const char *file, int line, const char *fmt, ...)
@@ -68,6 +58,8 @@ void ms_sleep(int ms);
 /* Open descriptors and threads of this process. */
 int count_fds(void);
 int count_threads(void);
+/* NICs of which the state directory says that settings have to be put back. */
+int count_records(void);
 /* Resident kilobytes. */
 long rss_kb(void);
 
@@ -87,8 +79,8 @@ void peer_put(int fd, const void *buf, size_t len);
 void peer_get(int fd, void *buf, size_t len);
 
 /*
- * Moves the process to a network namespace of its own; skips the case where that is not permitted. With peer_veth() it is
- * joined to that of @p, which must be in its own: here 10.77.0.1 on ve0, there 10.77.0.2 on ve1.
+ * Moves the process to a network namespace of its own; skips the case where that is not permitted. ns_veth() joins it
+ * to that of @peer, which must be in its own: here 10.77.0.1 on ve0, there 10.77.0.2 on ve1.
  */
 void ns_enter(void);
 void ns_veth(pid_t peer);
