@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 #
-# What scripts/demo and scripts/test share. To be sourced; expects `set -euo pipefail`.
+# What scripts/demo and scripts/test share. To be sourced, so what is set here is used elsewhere (SC2034); expects
+# `set -euo pipefail`.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 build=${DEVMEM_BUILD:-$root/build}
@@ -59,11 +60,12 @@ build_tree() {
 		>"$log" 2>&1 || { tail -n 30 "$log" >&2; die "the build failed; all of it is in $log"; }
 }
 
-# The UML kernel and sdm, from the cache or built. Fills $kernel and $sdm_module.
+# The UML kernel and sdm, from the cache or built. Fills $kernel_source, $kernel and $sdm_module.
 build_guest_kernel() {
 	local out
 
 	out=$("$root/kernel-patches/build-kernel" --install-deps "$@" um) || exit 1
+	kernel_source=$(sed -n 's/^source=//p' <<<"$out")
 	kernel=$(sed -n 's/^kernel=//p' <<<"$out")
 	sdm_module=$(sed -n 's/^sdm=//p' <<<"$out")
 }
