@@ -118,7 +118,9 @@ void nic_driver_get(const char *ifname, char *driver, size_t driver_len, char *b
 
 int nic_speed_get(const char *ifname)
 {
-	/* The kernel answers the first request with the size of its bitmaps, negated (ethtool.h). */
+	/*
+	 * The kernel answers the first request with the size of its bitmaps, negated (ethtool.h).
+	 */
 	struct {
 		struct ethtool_link_settings s;
 		uint32_t masks[3 * 127];

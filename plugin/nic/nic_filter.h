@@ -20,8 +20,8 @@ struct nic_filter {
 };
 
 /*
- * NULL or "" gives the empty filter. Names that no interface can have (longer than 15 characters) and
- * those beyond the 32nd are dropped; returns how many.
+ * NULL or "" gives the empty filter. Names that no interface can have (longer than 15 characters)
+ * and those beyond the 32nd are dropped; returns how many.
  */
 unsigned int nic_filter_parse(struct nic_filter *f, const char *text);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The interfaces and addresses of this network namespace, by rtnetlink: unlike sysfs and getifaddrs()
- * it always shows the caller's own namespace, and knows of XDP and of addresses not yet usable.
+ * The interfaces and addresses of this network namespace, by rtnetlink: unlike sysfs and
+ * getifaddrs() it always shows the caller's own namespace, and knows of XDP and of addresses not
+ * yet usable.
  */
 #ifndef DEVMEM_NIC_LINK_H
 #define DEVMEM_NIC_LINK_H

@@ -15,7 +15,10 @@
 
 #define NIC_SPEED_UNKNOWN_MBPS 10000
 
-/* Higher is better, 0 is unusable. IPv4 before IPv6, global before link-local, current before deprecated. */
+/*
+ * Higher is better, 0 is unusable. IPv4 before IPv6, global before link-local, current before
+ * deprecated.
+ */
 static int nic_addr_rank(const struct nic_addr *a, int family)
 {
 	int rank = 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The one lock of the control plane. Taken by the functions of nic.h, held across netlink requests; never taken
- * while a lock of a higher room is wanted.
+ * The one lock of the control plane. Taken by the functions of nic.h, held across netlink requests;
+ * never taken while a lock of a higher room is wanted.
  */
 #ifndef DEVMEM_NIC_LOCK_H
 #define DEVMEM_NIC_LOCK_H

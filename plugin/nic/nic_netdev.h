@@ -11,9 +11,10 @@
 #include "nic/nic_nl.h"
 
 /*
- * An RX queue of a running device. @user names what keeps it from being bound ("dmabuf", "io_uring",
- * "AF_XDP", "lease"), NULL when free. @provider: its buffers come from a memory provider, so packets
- * that arrive on it are not readable by ordinary sockets. @dmabuf: id of the bound dmabuf, else 0.
+ * An RX queue of a running device. @user names what keeps it from being bound ("dmabuf",
+ * "io_uring", "AF_XDP", "lease"), NULL when free. @provider: its buffers come from a memory
+ * provider, so packets that arrive on it are not readable by ordinary sockets. @dmabuf: id of the
+ * bound dmabuf, else 0.
  */
 struct nic_queue {
 	unsigned int id;

@@ -222,7 +222,9 @@ int nic_nl_call(struct nic_nl *nl, struct nl_msg *msg, nic_nl_reply_fn fn, void 
 	nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, nic_nl_on_finish, &w);
 	nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, nic_nl_on_ack, &w);
 
-	/* nl_send_auto() adds NLM_F_ACK, so that every request has an end that can be waited for. */
+	/*
+	 * nl_send_auto() adds NLM_F_ACK, so that every request has an end that can be waited for.
+	 */
 	ret = nl_send_auto(nl->sk, msg);
 	nlmsg_free(msg);
 	if (ret < 0) {

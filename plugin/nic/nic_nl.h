@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One netlink socket and its requests, over libnl. Not thread-safe: a socket has one user at a time.
+ * One netlink socket and its requests, over libnl. Not thread-safe: a socket has one user at a
+ * time.
  */
 #ifndef DEVMEM_NIC_NL_H
 #define DEVMEM_NIC_NL_H

@@ -8,7 +8,9 @@
 #include "base/verdict.h"
 #include "nic/nic.h"
 
-/* Can devmem receive / send be set up on @nic by this process? Changes nothing. Returns @why->err. */
+/*
+ * Can devmem receive / send be set up on @nic by this process? Changes nothing. Returns @why->err.
+ */
 int nic_probe_rx(const struct nic *nic, struct verdict *why);
 int nic_probe_tx(const struct nic *nic, struct verdict *why);
 

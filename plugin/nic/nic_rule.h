@@ -60,8 +60,8 @@ struct nic_rule {
 /* A nonzero return value of the callback ends the walk and is returned. */
 typedef int (*nic_rule_fn)(const struct nic_rule *rule, void *arg);
 /*
- * Shows all rules to @fn, which may remove the one it is shown. @flow, if not NULL, is what `covers` is
- * about.
+ * Shows all rules to @fn, which may remove the one it is shown. @flow, if not NULL, is what
+ * `covers` is about.
  */
 int nic_rule_walk(const char *ifname, const struct nic_flow *flow, nic_rule_fn fn, void *arg);
 

@@ -360,8 +360,8 @@ int nic_rx_steer(struct nic_rx *rx, const struct sockaddr *local, const struct s
 }
 
 /*
- * Off the NIC; the record follows. The rule may be gone with the device, or removed by hand. False: it
- * is still there, and must stay recorded for somebody who can remove it.
+ * Off the NIC; the record follows. The rule may be gone with the device, or removed by hand. False:
+ * it is still there, and must stay recorded for somebody who can remove it.
  */
 static bool nic_rx_rule_remove(struct nic_rx *rx, const struct nic_rx_rule *rule)
 {

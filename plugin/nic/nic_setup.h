@@ -12,25 +12,27 @@
 #include "nic/nic_state.h"
 
 /*
- * Takes the @n highest queues that nobody uses, in ascending order; queue 0 is never taken, nor one that a rule of
- * somebody else leads to (unless rules are the administrator's, NCCL_DEVMEM_NIC_SETUP=0). -EBUSY: fewer than
+ * Takes the @n highest queues that nobody uses, in ascending order; queue 0 is never taken, nor one
+ * that a rule of somebody else leads to (unless rules are the administrator's,
+ * NCCL_DEVMEM_NIC_SETUP=0). -EBUSY: fewer than
  * @n are free.
  */
 int nic_setup_choose(const struct nic_state *st, unsigned int n, unsigned int *ret_queues,
 		     struct verdict *why);
 
 /*
- * Header split on with threshold 0, ntuple rules on, RSS away from @queues. With NCCL_DEVMEM_NIC_SETUP=0 only checks.
- * What was changed before a failure stays recorded: nic_setup_settle() puts it back.
+ * Header split on with threshold 0, ntuple rules on, RSS away from @queues. With
+ * NCCL_DEVMEM_NIC_SETUP=0 only checks. What was changed before a failure stays recorded:
+ * nic_setup_settle() puts it back.
  */
 int nic_setup_apply(struct nic_state *st, const unsigned int *queues, unsigned int n,
 		    struct verdict *why);
 
 /*
  * Makes the NIC what its present owners need: with owners left, RSS avoids exactly the bound
- * queues; with none, and no queue bound by anybody else, all former settings return and the record goes. A setting
- * that somebody else has changed meanwhile is left alone. Failures are warned about and stay
- * recorded for the next try.
+ * queues; with none, and no queue bound by anybody else, all former settings return and the record
+ * goes. A setting that somebody else has changed meanwhile is left alone. Failures are warned about
+ * and stay recorded for the next try.
  */
 void nic_setup_settle(struct nic_state *st);
 

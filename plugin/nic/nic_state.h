@@ -2,13 +2,14 @@
 /*
  * The record of what was changed on a NIC, who relies on it, and how it was before.
  *
- * One file for each interface of each network namespace, in NCCL_DEVMEM_STATE_DIR, named
- * <namespace cookie>-<ifindex>. A directory-wide lock (flock on "lock") is held from nic_state_open() to
- * nic_state_close(), so that the processes of a job take turns on a NIC. A change is recorded before it is made;
- * the file is replaced by rename(), so that a reader finds the old or the new record, never half of one.
+ * One file for each interface of each network namespace, in NCCL_DEVMEM_STATE_DIR, named <namespace
+ * cookie>-<ifindex>. A directory-wide lock (flock on "lock") is held from nic_state_open() to
+ * nic_state_close(), so that the processes of a job take turns on a NIC. A change is recorded
+ * before it is made; the file is replaced by rename(), so that a reader finds the old or the new
+ * record, never half of one.
  *
- * Without a usable directory the record is kept in this process's memory (a warning says so): then a
- * crash leaves the NIC as it was set.
+ * Without a usable directory the record is kept in this process's memory (a warning says so): then
+ * a crash leaves the NIC as it was set.
  *
  * Callers hold nic_lock().
  */
@@ -50,8 +51,8 @@ struct nic_owner {
 
 /*
  * Former settings; -1 (or an empty table) for what was not touched. @rss_set is the table that was
- * written last, @rss_next the one being written, empty when none is: a NIC that has neither these nor
- * the former one now was changed by somebody else, and its table is left alone.
+ * written last, @rss_next the one being written, empty when none is: a NIC that has neither these
+ * nor the former one now was changed by somebody else, and its table is left alone.
  */
 struct nic_former {
 	int split;
@@ -76,9 +77,9 @@ struct nic_state {
 
 /*
  * Locks and reads the record of @ifindex in the calling thread's network namespace; none gives an
- * empty one. With @create the directory is made if it is missing, without it a missing or unreadable
- * directory gives -ENOENT. A damaged record is put aside (".bad") with a warning. -EBUSY: the lock was
- * not to be had within 10 s. Close only after success.
+ * empty one. With @create the directory is made if it is missing, without it a missing or
+ * unreadable directory gives -ENOENT. A damaged record is put aside (".bad") with a warning.
+ * -EBUSY: the lock was not to be had within 10 s. Close only after success.
  */
 int nic_state_open(struct nic_state *st, int ifindex, const char *ifname, bool create,
 		   struct verdict *why);
@@ -87,12 +88,15 @@ int nic_state_save(struct nic_state *st);
 void nic_state_close(struct nic_state *st);
 
 /*
- * The interfaces that have a record, or what is left of one, in this network namespace, in ascending
- * order, some perhaps twice; *ret is malloc'ed. None, or no directory: 0 and *ret_n 0.
+ * The interfaces that have a record, or what is left of one, in this network namespace, in
+ * ascending order, some perhaps twice; *ret is malloc'ed. None, or no directory: 0 and *ret_n 0.
  */
 int nic_state_ifindexes(int **ret, unsigned int *ret_n);
 
-/* The new owner of this process, without rules; NULL when out of memory. Valid until the next add or drop. */
+/*
+ * The new owner of this process, without rules; NULL when out of memory. Valid until the next add
+ * or drop.
+ */
 struct nic_owner *nic_state_owner_add(struct nic_state *st, uint32_t tag,
 				      const unsigned int *queues, unsigned int n_queues);
 /* This process's owner with @tag, or NULL. */
@@ -103,8 +107,8 @@ int nic_owner_rule_add(struct nic_owner *owner, const struct nic_flow *flow, uns
 void nic_owner_rule_drop(struct nic_owner *owner, const struct nic_flow *flow);
 
 /*
- * Does the process still run? A process of another PID namespace cannot be asked about: NIC_OWNER_UNKNOWN; whether
- * its queues are still bound must decide.
+ * Does the process still run? A process of another PID namespace cannot be asked about:
+ * NIC_OWNER_UNKNOWN; whether its queues are still bound must decide.
  */
 enum nic_owner_life { NIC_OWNER_DEAD, NIC_OWNER_ALIVE, NIC_OWNER_UNKNOWN };
 enum nic_owner_life nic_owner_life(const struct nic_owner *owner);

@@ -94,7 +94,9 @@ static void test_exact(void **state)
 static void test_exclude(void **state)
 {
 	(void)state;
-	/* As in NCCL, an exclusion allows everything else, not Ethernet alone; see tun0, docker0. */
+	/*
+	 * As in NCCL, an exclusion allows everything else, not Ethernet alone; see tun0, docker0.
+	 */
 	assert_string_equal(chosen("^eth", host, HOST_N), "docker0 ens3 tun0");
 	assert_string_equal(chosen("^=eth", host, HOST_N), "docker0 eth0 eth10 ens3 tun0");
 	assert_string_equal(chosen("^=eth0,tun0,docker0", host, HOST_N), "eth10 ens3");

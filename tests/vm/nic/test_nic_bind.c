@@ -101,7 +101,9 @@ static void test_threshold_comes_back(void **state)
 	assert_ok(nic_rings_set((int)if_nametoindex("sdm0"), &set, ext, sizeof(ext)));
 }
 
-/* A table of the administrator's own comes back to the entry; ntuple that was off goes off again. */
+/*
+ * A table of the administrator's own comes back to the entry; ntuple that was off goes off again.
+ */
 static void test_odd_settings_come_back(void **state)
 {
 	char before[GUEST_SETTINGS_MAX], after[GUEST_SETTINGS_MAX];

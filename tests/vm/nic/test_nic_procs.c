@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * Several processes on one soft devmem NIC: sharing it, dying in the middle, forking, lacking privilege.
+ * Several processes on one soft devmem NIC: sharing it, dying in the middle, forking, lacking
+ * privilege.
  */
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -91,7 +92,9 @@ static void test_killed_then_restored(void **state)
 	nic_restore_stale();
 }
 
-/* A fresh run right after a crash works, and its end brings back what was before the crashed one. */
+/*
+ * A fresh run right after a crash works, and its end brings back what was before the crashed one.
+ */
 static void test_killed_then_used(void **state)
 {
 	struct guest_child c;
@@ -215,8 +218,8 @@ static void test_stopped_is_alive(void **state)
 }
 
 /*
- * In a container of its own its number means nothing here: it lives as long as its binding. Its /proc is
- * that of the outside, as in a careless container.
+ * In a container of its own its number means nothing here: it lives as long as its binding. Its
+ * /proc is that of the outside, as in a careless container.
  */
 static void binder_in_container(struct guest_child *c)
 {
