@@ -54,8 +54,10 @@ static int mr_dmabuf_make(const struct dmabuf_id *id, size_t size, int fd, const
 	struct mr_dmabuf *d = calloc(1, sizeof(*d));
 	int map_err;
 
-	if (!d)
-		return verdict_set(why, -ENOMEM, NULL, "no memory for a registration");
+	if (!d) {
+		verdict_set(why, -ENOMEM, NULL, "no memory for a registration");
+		return -ENOMEM;
+	}
 	d->id = *id;
 	d->size = size;
 	map_err = dmabuf_map(fd, size, &d->cpu);
@@ -107,10 +109,11 @@ static void mr_dmabuf_put(struct mr_dmabuf *d)
 
 	pthread_mutex_lock(&cache_lock);
 	last = !--d->refs;
-	if (last) {
-		for (p = &cache; *p != d; p = &(*p)->next)
-			;
-		*p = d->next;
+	for (p = &cache; last && *p; p = &(*p)->next) {
+		if (*p == d) {
+			*p = d->next;
+			break;
+		}
 	}
 	pthread_mutex_unlock(&cache_lock);
 	if (last)

@@ -94,8 +94,10 @@ static int pool_make(const struct nic *nic, struct pool **ret, struct verdict *w
 	bool memory;
 	int err;
 
-	if (!pool)
-		return verdict_set(why, -ENOMEM, NULL, "no memory for a receive pool");
+	if (!pool) {
+		verdict_set(why, -ENOMEM, NULL, "no memory for a receive pool");
+		return -ENOMEM;
+	}
 	pool->nic = *nic;
 	pool->block.dmabuf_fd = -1;
 	if (param_choice(PARAM_POOL_MEMORY) == POOL_MEMORY_AUTO)
@@ -158,17 +160,23 @@ unlock:
 	return err;
 }
 
+static void pool_unlink(struct pool *pool)
+{
+	for (struct pool **p = &pools; *p; p = &(*p)->next) {
+		if (*p == pool) {
+			*p = pool->next;
+			return;
+		}
+	}
+}
+
 void pool_put(struct pool *pool)
 {
-	struct pool **p;
-
 	if (!pool)
 		return;
 	pthread_mutex_lock(&pool_lock);
 	if (!--pool->refs) {
-		for (p = &pools; *p != pool; p = &(*p)->next)
-			;
-		*p = pool->next;
+		pool_unlink(pool);
 		/* Under the lock: a pool_get() of the same NIC must find the queues free again. */
 		nic_rx_release(pool->rx);
 		mem_block_free(&pool->block);

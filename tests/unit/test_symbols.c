@@ -116,8 +116,10 @@ static void test_load_and_unload(void **state)
 		const ncclNet_v12_t *net;
 		void *h = dlopen(plugin, RTLD_NOW | RTLD_LOCAL);
 
-		if (!h)
+		if (!h) {
 			fail_msg("%s", dlerror());
+			return;
+		}
 		net = dlsym(h, "ncclNetPlugin_v12");
 		assert_non_null(net);
 		assert_string_equal(net->name, "Devmem");
