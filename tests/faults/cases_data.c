@@ -31,8 +31,8 @@ static void flow_post(struct flow *f, struct side *s, bool send, size_t size)
 		pattern_fill(s->buf + at, size, f->posted);
 	else
 		memset(s->buf + at, 0xee, SLOT_MAX);
-	r = send ? plug.net->isend(s->comm, data, size, tag, s->mh, NULL, &req) :
-		   plug.net->irecv(s->comm, 1, &data, &size, &tag, &s->mh, NULL, &req);
+	r = send ? plug.net->isend(s->comm, data, size, tag, s->mh, NULL, &req)
+		 : plug.net->irecv(s->comm, 1, &data, &size, &tag, &s->mh, NULL, &req);
 	CHECK_EQ(r, ncclSuccess);
 	if (!req)
 		return;
@@ -120,10 +120,10 @@ static void run_flow(size_t (*size_of)(uint32_t i), uint32_t count, uint32_t win
 static size_t size_edges(uint32_t i)
 {
 	static const size_t edges[] = {
-		0,	1,     2,     3,      7,      8191,   8192,   8193,   0,	4095,
-		4096,	4097,  0,     65535,  65536,  65537,  131071, 131072, 131073,	0,
-		0,	23,    24,    25,     262143, 262144, 262145, 999999, SLOT_MAX, SLOT_MAX - 1,
-		100001, 13,    0,     524287, 524289, 393216, 1,      SLOT_MAX,
+		0,	1,    2,  3,	  7,	  8191,	  8192,	  8193,	    0,	      4095,
+		4096,	4097, 0,  65535,  65536,  65537,  131071, 131072,   131073,   0,
+		0,	23,   24, 25,	  262143, 262144, 262145, 999999,   SLOT_MAX, SLOT_MAX - 1,
+		100001, 13,   0,  524287, 524289, 393216, 1,	  SLOT_MAX,
 	};
 
 	return edges[i % (sizeof(edges) / sizeof(edges[0]))];
@@ -346,28 +346,20 @@ static void late_and_early(void)
 	plug_close();
 }
 
-#define D(fn) { .name = "data." #fn, .run = fn, .seconds = 90 }
+#define D(fn)                                                 \
+	{                                                     \
+		.name = "data." #fn, .run = fn, .seconds = 90 \
+	}
 const struct fault_case cases_data[] = {
-	D(socks_1),
-	D(socks_2),
-	D(socks_3),
-	D(socks_7),
-	D(socks_16),
-	D(in_flight_1),
-	D(in_flight_32),
-	D(test_backwards),
-	D(test_random),
-	D(sizes_null),
-	D(zero_bytes),
-	D(big_only),
-	D(chunk_4k),
-	D(chunk_4k_no_inline),
-	D(chunk_max),
-	D(inline_max),
-	D(tiny_buffers),
-	D(tiny_buffers_socks),
-	D(ipv6),
-	D(one_large),
-	D(late_and_early),
-	{ 0 },
+	D(socks_1),	   D(socks_2),
+	D(socks_3),	   D(socks_7),
+	D(socks_16),	   D(in_flight_1),
+	D(in_flight_32),   D(test_backwards),
+	D(test_random),	   D(sizes_null),
+	D(zero_bytes),	   D(big_only),
+	D(chunk_4k),	   D(chunk_4k_no_inline),
+	D(chunk_max),	   D(inline_max),
+	D(tiny_buffers),   D(tiny_buffers_socks),
+	D(ipv6),	   D(one_large),
+	D(late_and_early), { 0 },
 };

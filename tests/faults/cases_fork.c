@@ -69,8 +69,7 @@ static void child_transfers(struct pair *p)
 	size_t size = 100;
 	int tag = 0;
 
-	CHECK(plug.net->isend(p->tx.comm, p->tx.buf, 100, 0, p->tx.mh, NULL, &req) !=
-	      ncclSuccess);
+	CHECK(plug.net->isend(p->tx.comm, p->tx.buf, 100, 0, p->tx.mh, NULL, &req) != ncclSuccess);
 	CHECK(plug.net->irecv(p->rx.comm, 1, &data, &size, &tag, &p->rx.mh, NULL, &req) !=
 	      ncclSuccess);
 	CHECK(plug.net->listen(plug.ctx, 0, handle, &out) != ncclSuccess);
@@ -143,12 +142,11 @@ static void exec_inherits_nothing(void)
 	plug_close(); /* sweeps the half connection */
 }
 
-#define F(fn) { .name = "fork." #fn, .run = fn }
+#define F(fn)                                  \
+	{                                      \
+		.name = "fork." #fn, .run = fn \
+	}
 const struct fault_case cases_fork[] = {
-	F(fork_close),
-	F(fork_close_socks),
-	F(fork_transfer),
-	F(fork_exit),
-	F(exec_inherits_nothing),
-	{ 0 },
+	F(fork_close), F(fork_close_socks),	 F(fork_transfer),
+	F(fork_exit),  F(exec_inherits_nothing), { 0 },
 };

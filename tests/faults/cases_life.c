@@ -340,7 +340,10 @@ static void threads(void)
 	plug_close();
 }
 
-#define L(fn) { .name = "life." #fn, .run = fn }
+#define L(fn)                                  \
+	{                                      \
+		.name = "life." #fn, .run = fn \
+	}
 const struct fault_case cases_life[] = {
 	L(close_send_in_flight),
 	L(close_send_in_flight_socks),

@@ -12,7 +12,7 @@
 #include "plug.h"
 #include "raw.h"
 
-#define BIG (8 << 20)
+#define BIG    (8 << 20)
 #define WINDOW 8
 
 /* Keeps WINDOW transfers of BIG bytes going until one fails; returns how. */
@@ -29,8 +29,8 @@ static ncclResult_t stream_until_error(struct side *s, bool sends, int fd)
 			ncclResult_t r;
 
 			if (!w[i].req) {
-				r = sends ? do_isend(s, 0, BIG, &w[i].req, 0) :
-					    do_irecv(s, 0, BIG, &w[i].req, 0);
+				r = sends ? do_isend(s, 0, BIG, &w[i].req, 0)
+					  : do_irecv(s, 0, BIG, &w[i].req, 0);
 				if (r != ncclSuccess && r != ncclInProgress)
 					return r;
 			}

@@ -156,16 +156,18 @@ static void seq_wild(void)
 
 static void inline_len_less(void)
 {
-	one_record((struct wire_rec){
-			   .type = WIRE_MSG, .flags = WIRE_F_INLINE, .len = 10, .value = 100 },
-		   ncclRemoteError);
+	one_record(
+		(struct wire_rec){
+			.type = WIRE_MSG, .flags = WIRE_F_INLINE, .len = 10, .value = 100 },
+		ncclRemoteError);
 }
 
 static void inline_len_more(void)
 {
-	one_record((struct wire_rec){
-			   .type = WIRE_MSG, .flags = WIRE_F_INLINE, .len = 60000, .value = 100 },
-		   ncclRemoteError);
+	one_record(
+		(struct wire_rec){
+			.type = WIRE_MSG, .flags = WIRE_F_INLINE, .len = 60000, .value = 100 },
+		ncclRemoteError);
 }
 
 static void oversize(void)
@@ -340,10 +342,9 @@ static void say_msg(void)
 
 static void say_half_inline(void)
 {
-	raw_rec(&peer, (struct wire_rec){ .type = WIRE_MSG,
-					  .flags = WIRE_F_INLINE,
-					  .len = 1000,
-					  .value = 1000 });
+	raw_rec(&peer,
+		(struct wire_rec){
+			.type = WIRE_MSG, .flags = WIRE_F_INLINE, .len = 1000, .value = 1000 });
 	raw_send(peer.ctrl, "only this", 9);
 }
 
@@ -358,8 +359,8 @@ static void say_all_but_data(void)
 {
 	say_msg();
 	raw_rec(&peer, (struct wire_rec){ .type = WIRE_CHUNK, .len = 4000 });
-	raw_rec(&peer, (struct wire_rec){
-			       .type = WIRE_CHUNK, .sock = 1, .len = 4000, .value = 4000 });
+	raw_rec(&peer,
+		(struct wire_rec){ .type = WIRE_CHUNK, .sock = 1, .len = 4000, .value = 4000 });
 	raw_send(peer.data[0], "some", 4);
 }
 
@@ -561,7 +562,10 @@ static void sender_hears(void)
 	plug_close();
 }
 
-#define R(fn) { .name = "record." #fn, .run = fn }
+#define R(fn)                                    \
+	{                                        \
+		.name = "record." #fn, .run = fn \
+	}
 const struct fault_case cases_record[] = {
 	R(valid),
 	R(type_0),

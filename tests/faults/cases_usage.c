@@ -282,8 +282,7 @@ static void too_many_requests(void)
 
 	begin();
 	for (i = 0; i < 32; i++)
-		CHECK_EQ(do_irecv(&p.rx, (size_t)i * 1000, 1000, &w[i].req, ERROR_MS),
-			 ncclSuccess);
+		CHECK_EQ(do_irecv(&p.rx, (size_t)i * 1000, 1000, &w[i].req, ERROR_MS), ncclSuccess);
 	CHECK_EQ(do_irecv(&p.rx, 0, 1000, &more, 50), ncclInProgress);
 	for (i = 0; i < 32; i++)
 		CHECK_EQ(do_isend(&p.tx, (size_t)i * 1000, 1000, &w[32 + i].req, ERROR_MS),
@@ -296,7 +295,10 @@ static void too_many_requests(void)
 	end();
 }
 
-#define U(fn) { .name = "usage." #fn, .run = fn }
+#define U(fn)                                   \
+	{                                       \
+		.name = "usage." #fn, .run = fn \
+	}
 const struct fault_case cases_usage[] = {
 	U(oversize_inline),
 	U(oversize_chunks),

@@ -188,12 +188,10 @@ static void many_sends(void)
 	end();
 }
 
-#define Z(fn) { .name = "zerocopy." #fn, .run = fn, .seconds = 60 }
+#define Z(fn)                                                     \
+	{                                                         \
+		.name = "zerocopy." #fn, .run = fn, .seconds = 60 \
+	}
 const struct fault_case cases_zerocopy[] = {
-	Z(completions),
-	Z(switches_off),
-	Z(optmem_tiny),
-	Z(optmem_small),
-	Z(many_sends),
-	{ 0 },
+	Z(completions), Z(switches_off), Z(optmem_tiny), Z(optmem_small), Z(many_sends), { 0 },
 };

@@ -36,16 +36,16 @@ _Noreturn void case_fail(const char *file, int line, const char *fmt, ...)
 _Noreturn void case_skip(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 #define FAIL(...) case_fail(__FILE__, __LINE__, __VA_ARGS__)
-#define CHECK(cond)                      \
-	do {                             \
-		if (!(cond))             \
+#define CHECK(cond)                        \
+	do {                               \
+		if (!(cond))               \
 			FAIL("%s", #cond); \
 	} while (0)
-#define CHECK_EQ(a, b)                                                                      \
-	do {                                                                                \
-		long long _a = (long long)(a), _b = (long long)(b);                         \
-		if (_a != _b)                                                               \
-			FAIL("%s is %lld, expected %s = %lld", #a, _a, #b, _b);             \
+#define CHECK_EQ(a, b)                                                          \
+	do {                                                                    \
+		long long _a = (long long)(a), _b = (long long)(b);             \
+		if (_a != _b)                                                   \
+			FAIL("%s is %lld, expected %s = %lld", #a, _a, #b, _b); \
 	} while (0)
 
 /* Sets a variable for this case; all are undone before the fresh run. */

@@ -10,9 +10,9 @@
 #include "faults.h"
 #include "plug.h"
 
-#define LOG_MAX	     (64 << 10)
-#define SETUP_MS     10000
-#define TRANSFER_MS  20000
+#define LOG_MAX	    (64 << 10)
+#define SETUP_MS    10000
+#define TRANSFER_MS 20000
 
 struct plug plug;
 const char *plug_path;
@@ -108,7 +108,8 @@ void plug_counters(struct nccl_devmem_counters *ret)
 	size_t (*get)(struct nccl_devmem_counters *, size_t);
 
 	*(void **)&get = dlsym(plug.dl, "nccl_devmem_counters_get");
-	CHECK(get);
+	if (!get)
+		return;
 	memset(ret, 0, sizeof(*ret));
 	get(ret, sizeof(*ret));
 }
@@ -301,8 +302,8 @@ void pattern_check(const uint8_t *p, size_t n, uint32_t seq)
 
 	for (i = 0; i < n; i++)
 		if (p[i] != pattern_at(seq, i))
-			FAIL("message %u of %zu bytes: byte %zu is 0x%02x, expected 0x%02x", seq,
-			     n, i, p[i], pattern_at(seq, i));
+			FAIL("message %u of %zu bytes: byte %zu is 0x%02x, expected 0x%02x", seq, n,
+			     i, p[i], pattern_at(seq, i));
 }
 
 void pair_exchange(struct pair *p, size_t size, uint32_t seq)

@@ -108,8 +108,8 @@ void raw_connect(struct raw_conn *c, const void *handle, void *listen, int n, vo
 	raw_hello_send(c->ctrl, raw_hello(handle, WIRE_HELLO_CTRL, conn, (uint16_t)n, 0));
 	for (i = 0; i < n; i++) {
 		c->data[i] = raw_dial(handle);
-		raw_hello_send(c->data[i], raw_hello(handle, WIRE_HELLO_DATA, conn, (uint16_t)n,
-						     (uint16_t)i));
+		raw_hello_send(c->data[i],
+			       raw_hello(handle, WIRE_HELLO_DATA, conn, (uint16_t)n, (uint16_t)i));
 	}
 	CHECK_EQ(do_accept(listen, ret_recv, RAW_MS), ncclSuccess);
 	CHECK_EQ(raw_recv(c->ctrl, &ready, sizeof(ready)), sizeof(ready));
@@ -142,9 +142,7 @@ int raw_listen(void *handle)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET,
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	struct wire_handle h = { .magic = WIRE_MAGIC,
-				 .version = WIRE_VERSION,
-				 .family = AF_INET };
+	struct wire_handle h = { .magic = WIRE_MAGIC, .version = WIRE_VERSION, .family = AF_INET };
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	socklen_t len = sizeof(in);
 

@@ -183,9 +183,9 @@ static void conn_close(struct conn *c)
 
 static size_t size_of(int i)
 {
-	static const size_t sizes[] = { 0,     1,     8,      512,    8192,   8193,  65536,
-					13107, SLOT,  100000, 131072, 131073, 4096,  SLOT - 1,
-					24,    40000, 0,      300000 };
+	static const size_t sizes[] = { 0,     1,	 8,    512,    8192,   8193,
+					65536, 13107,	 SLOT, 100000, 131072, 131073,
+					4096,  SLOT - 1, 24,   40000,  0,      300000 };
 
 	return sizes[(unsigned int)i % (sizeof(sizes) / sizeof(sizes[0]))];
 }
