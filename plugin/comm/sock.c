@@ -140,14 +140,17 @@ int sock_prepare(int fd, bool data)
 	/* Three probes in the second half of the time: a silent host is found dead within PEER_TIMEOUT. */
 	int idle = timeout / 2000 > 0 ? timeout / 2000 : 1;
 	int interval = timeout / 6000 > 0 ? timeout / 6000 : 1;
+	int rto_max = timeout / 4;
 	int r;
+
+	if (rto_max < RTO_MAX_LEAST_MS)
+		rto_max = RTO_MAX_LEAST_MS;
+	if (rto_max > RTO_MAX_MOST_MS)
+		rto_max = RTO_MAX_MOST_MS;
 
 	r = set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	/* So that a closed window is probed often enough to notice a death; kernels before 6.15 do not know it. */
-	set_int(fd, IPPROTO_TCP, TCP_RTO_MAX_MS,
-		timeout / 4 < RTO_MAX_LEAST_MS ? RTO_MAX_LEAST_MS :
-		timeout / 4 > RTO_MAX_MOST_MS  ? RTO_MAX_MOST_MS :
-						 timeout / 4);
+	set_int(fd, IPPROTO_TCP, TCP_RTO_MAX_MS, rto_max);
 	if (r == 0)
 		r = set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 	if (r == 0)

@@ -18,7 +18,8 @@ static ssize_t send_zerocopy(struct data_sock *ds, const struct mr *mr, const ui
 		return -ENOBUFS;
 	counter_inc(sys_send);
 	n = send(ds->fd, mr_cpu(mr, p), len, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_ZEROCOPY);
-	if (n < 0) /* ENOBUFS: net.core.optmem_max worth of notifications is pending, or it never fits */
+	/* ENOBUFS: net.core.optmem_max worth of notifications is pending, or it never fits one. */
+	if (n < 0)
 		return errno == EINTR ? -EAGAIN : -errno;
 	if (n > 0)
 		zc_tracker_sent(ds->zc, ref);
