@@ -184,6 +184,7 @@ struct sdm_rules {
  * @up: queues take packets. Not netif_running(), which is true before ndo_open
  *	has made the queues.
  * @attached: the rx_handler and the link to @lower are in place; under RTNL
+ * @lower_promisc: we have set @lower promiscuous; under RTNL
  * @ring_size: packets a queue may hold
  * @rss: under RCU; written under the instance lock
  * @rules: steering
@@ -195,6 +196,7 @@ struct sdm_dev {
 	netdevice_tracker	lower_tracker;
 	bool			up;
 	bool			attached;
+	bool			lower_promisc;
 	unsigned int		ring_size;
 	struct sdm_rss __rcu	*rss;
 	struct sdm_rules	rules;
@@ -225,6 +227,7 @@ void *sdm_dma_to_virt(const struct sdm_dev *sdm, dma_addr_t addr);
 
 /* sdm_tx.c */
 netdev_tx_t sdm_start_xmit(struct sk_buff *skb, struct net_device *dev);
+void sdm_tx_drain(void);
 
 /* sdm_flow.c */
 void sdm_flow_parse(const struct sk_buff *skb, struct sdm_flow_key *key, struct sdm_rx_cb *cb);

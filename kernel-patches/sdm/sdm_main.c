@@ -95,15 +95,21 @@ static int sdm_change_mtu(struct net_device *dev, int mtu)
 	return 0;
 }
 
+static void sdm_set_promisc(struct sdm_dev *sdm, bool on)
+{
+	if (!sdm->attached || sdm->lower_promisc == on)
+		return;
+	sdm->lower_promisc = on;
+	dev_set_promiscuity(sdm->lower, on ? 1 : -1);
+}
+
 /* Multicast is always let through by the lower device (see sdm_attach()). Other
  * addresses of our own make the core ask for promiscuous mode.
  */
 static void sdm_change_rx_flags(struct net_device *dev, int change)
 {
-	const struct sdm_dev *sdm = netdev_priv(dev);
-
 	if (change & IFF_PROMISC)
-		dev_set_promiscuity(sdm->lower, dev->flags & IFF_PROMISC ? 1 : -1);
+		sdm_set_promisc(netdev_priv(dev), dev->flags & IFF_PROMISC);
 }
 
 static int sdm_get_iflink(const struct net_device *dev)
@@ -188,6 +194,7 @@ static void sdm_detach(struct sdm_dev *sdm)
 {
 	if (!sdm->attached)
 		return;
+	sdm_set_promisc(sdm, false);
 	sdm->attached = false;
 	dev_set_allmulti(sdm->lower, -1);
 	netdev_upper_dev_unlink(sdm->lower, sdm->dev);
@@ -418,6 +425,7 @@ static void __exit sdm_module_exit(void)
 {
 	rtnl_link_unregister(&sdm_link_ops);
 	unregister_netdevice_notifier(&sdm_notifier);
+	sdm_tx_drain();
 	put_device(sdm_dma_dev);
 }
 

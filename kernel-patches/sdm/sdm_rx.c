@@ -157,15 +157,19 @@ static bool sdm_rx_csum_verify(struct sdm_queue *q, const struct sk_buff *skb)
 
 /* Copies @len bytes at @offset of @from behind the headers of @to. Whole niovs for
  * whole pages; what is left shares a niov with what is left of other packets.
+ *
+ * Return: bytes copied, less than @len when there are no more niovs
  */
-static int sdm_rx_fill(struct sdm_queue *q, struct sk_buff *to, const struct sk_buff *from,
-		       unsigned int offset, unsigned int len)
+static unsigned int sdm_rx_fill(struct sdm_queue *q, struct sk_buff *to,
+				const struct sk_buff *from, unsigned int offset,
+				unsigned int len)
 {
 	struct page_pool *pool = q->pool;
+	unsigned int done = 0;
 	int i = 0;
 
-	while (len) {
-		unsigned int n = min_t(unsigned int, len, PAGE_SIZE);
+	while (done < len) {
+		unsigned int n = min_t(unsigned int, len - done, PAGE_SIZE);
 		unsigned int size = ALIGN(n, SDM_FRAG_ALIGN);
 		unsigned int start = 0;
 		netmem_ref netmem;
@@ -177,18 +181,16 @@ static int sdm_rx_fill(struct sdm_queue *q, struct sk_buff *to, const struct sk_
 			netmem = page_pool_alloc_frag_netmem(pool, &start, size,
 							     GFP_ATOMIC | __GFP_NOWARN);
 		if (!netmem)
-			return -ENOBUFS;
+			break;
 		/* From here on @to owns it, and gives it back to the pool. */
 		skb_add_rx_frag_netmem(to, i++, netmem, start, n, size);
 
 		dst = sdm_dma_to_virt(q->sdm, page_pool_get_dma_addr_netmem(netmem));
-		if (skb_copy_bits(from, offset, dst + start, n))
-			return -EFAULT;
-		offset += n;
-		len -= n;
+		if (WARN_ON_ONCE(skb_copy_bits(from, offset + done, dst + start, n)))
+			break;
+		done += n;
 	}
-	sdm_count(q, SDM_RX_DEVMEM_FRAGS, i);
-	return 0;
+	return done;
 }
 
 /* Makes the headers of @skb those of a packet of its own with @len bytes of
@@ -250,15 +252,20 @@ static void sdm_rx_set_gso(struct sk_buff *skb, const struct sk_buff *from, unsi
 	skb->csum_offset = offsetof(struct tcphdr, check);
 }
 
-/* Return: a packet with @len bytes of @from's payload, from @offset on, in niovs;
- * NULL if there was no room, which has been counted.
+/* Makes a packet with @len bytes of @from's payload, from @offset on, in niovs. Of an
+ * aggregate as many segments as there are niovs for, and @ret_len is less: a card,
+ * too, would have taken those and lost the others. Drops are counted here.
+ *
+ * Return: the packet, or NULL
  */
 static struct sk_buff *sdm_rx_piece(struct sdm_queue *q, const struct sk_buff *from,
-				    unsigned int offset, unsigned int len)
+				    unsigned int offset, unsigned int len, unsigned int *ret_len)
 {
 	const struct sdm_rx_cb *cb = SDM_RX_CB(from);
 	unsigned int mac_len = from->data - skb_mac_header(from);
+	unsigned int mss = skb_shinfo(from)->gso_size;
 	struct sk_buff *skb;
+	unsigned int done;
 
 	skb = napi_alloc_skb(&q->napi, mac_len + cb->hlen);
 	if (!skb) {
@@ -270,10 +277,14 @@ static struct sk_buff *sdm_rx_piece(struct sdm_queue *q, const struct sk_buff *f
 	skb_put_data(skb, skb_mac_header(from), mac_len + cb->hlen);
 	__skb_pull(skb, mac_len);
 
-	if (sdm_rx_fill(q, skb, from, cb->hlen + offset, len)) {
+	done = sdm_rx_fill(q, skb, from, cb->hlen + offset, len);
+	if (unlikely(done < len)) {
 		sdm_count(q, SDM_RX_DROP_NO_NIOV, 1);
-		kfree_skb(skb);
-		return NULL;
+		len = mss ? rounddown(done, mss) : 0;
+		if (!len || pskb_trim(skb, cb->hlen + len)) {
+			kfree_skb_reason(skb, SKB_DROP_REASON_NOMEM);
+			return NULL;
+		}
 	}
 
 	skb->protocol = from->protocol;
@@ -285,6 +296,8 @@ static struct sk_buff *sdm_rx_piece(struct sdm_queue *q, const struct sk_buff *f
 	sdm_rx_set_gso(skb, from, len);
 	sdm_rx_fix_headers(skb, cb, offset, len, len == cb->payload);
 
+	*ret_len = len;
+	sdm_count(q, SDM_RX_DEVMEM_FRAGS, skb_shinfo(skb)->nr_frags);
 	sdm_count(q, SDM_RX_DEVMEM_PACKETS, 1);
 	sdm_count(q, SDM_RX_DEVMEM_BYTES, len);
 	sdm_count(q, SDM_RX_HEADER_BYTES, mac_len + cb->hlen);
@@ -296,7 +309,7 @@ static void sdm_rx_split(struct sdm_queue *q, struct sk_buff *skb)
 	unsigned int mss = skb_shinfo(skb)->gso_size;
 	unsigned int room = SDM_MAX_PAYLOAD;
 	struct sdm_rx_cb *cb = SDM_RX_CB(skb);
-	unsigned int offset, len;
+	unsigned int offset, want, got;
 
 	if (!pskb_may_pull(skb, cb->hlen) || pskb_trim_rcsum(skb, cb->hlen + cb->payload)) {
 		sdm_count(q, SDM_RX_DROP_NO_MEMORY, 1);
@@ -310,14 +323,16 @@ static void sdm_rx_split(struct sdm_queue *q, struct sk_buff *skb)
 	/* Cut between segments, or the receiver would count one too many. */
 	if (mss && mss < room)
 		room = rounddown(room, mss);
-	for (offset = 0; offset < cb->payload; offset += len) {
+	for (offset = 0; offset < cb->payload; offset += got) {
 		struct sk_buff *piece;
 
-		len = min(cb->payload - offset, room);
-		piece = sdm_rx_piece(q, skb, offset, len);
+		want = min(cb->payload - offset, room);
+		piece = sdm_rx_piece(q, skb, offset, want, &got);
 		if (!piece)
 			goto drop;
 		sdm_rx_deliver(q, piece);
+		if (got < want)
+			goto drop;
 	}
 	consume_skb(skb);
 	return;

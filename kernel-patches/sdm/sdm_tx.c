@@ -4,24 +4,96 @@
  * a dma-buf (net_iov) is copied once into pages, since the lower device may not
  * reach it, or may be software that has to read it.
  *
- * A network card is done with a buffer when it has read it; so is an sdm. The
- * original's clone ends with the copy, and what it holds (niovs, zerocopy state)
- * is released as for a card whose completion has come: the notification still
- * waits for the acknowledgment, which frees the other clone, in the
- * retransmission queue.
+ * Until the lower device is done with the copy, all is as if it had the original:
  *
- * What must wait until the lower device has sent is the socket's memory charge,
- * which is what TCP small queues and the send buffer live on. It goes over to the
- * copy: owner, destructor and the size that was charged. No function of this
- * module is left behind in a packet, so that removing it waits for nobody's
- * queue, and everything that knows a socket's packet by its destructor (GSO,
- * netem, fq's pacing) treats the copy as the socket's.
+ * - The socket's charge goes over to the copy: owner, destructor and the size that
+ *   was charged. TCP small queues and the send buffer thus wait for the lower
+ *   device, and what knows a socket's packet by its destructor treats the copy as
+ *   one: GSO, which divides the charge over the segments, and netem, which ends it
+ *   where a delay stands for the wire.
+ * - The original lives until the last piece of the copy is gone: a retransmission
+ *   sees that it is still here, a zerocopy notification waits for it. What ties the
+ *   two is the copy's zerocopy state (ubuf_info): unlike a destructor it is
+ *   inherited by segments and survives skb_orphan(). It lies in the original's
+ *   control block, which is ours by now. Where a copy is received on this machine
+ *   by something else than an sdm, the stack replaces its pages, taking them for a
+ *   user's.
  */
 #include <linux/netdevice.h>
 #include <linux/skbuff.h>
+#include <linux/wait_bit.h>
 #include <net/sock.h>
 
 #include "sdm.h"
+
+/* Copies on their way, each with sdm_tx_done() to be called. */
+static atomic_t sdm_tx_under_way = ATOMIC_INIT(0);
+
+/* One owner of the copy's pages is done; at the last one the original may go. The
+ * pages are the kernel's own, so it does not matter whether somebody copied them.
+ */
+static void sdm_tx_done(struct sk_buff *copy, struct ubuf_info *ubuf, bool zerocopy)
+{
+	if (!refcount_dec_and_test(&ubuf->refcnt))
+		return;
+	dev_consume_skb_any(container_of((void *)ubuf, struct sk_buff, cb));
+	if (atomic_dec_and_test(&sdm_tx_under_way))
+		wake_up_var(&sdm_tx_under_way);
+}
+
+static const struct ubuf_info_ops sdm_tx_ubuf_ops = {
+	.complete	= sdm_tx_done,
+};
+
+/* Makes @skb live as long as the pages of @copy. */
+static void sdm_tx_hold(struct sk_buff *skb, struct sk_buff *copy)
+{
+	struct ubuf_info *ubuf = (struct ubuf_info *)skb->cb;
+
+	BUILD_BUG_ON(sizeof(*ubuf) > sizeof(skb->cb));
+	ubuf->ops = &sdm_tx_ubuf_ops;
+	ubuf->flags = SKBFL_ZEROCOPY_ENABLE | SKBFL_DONT_ORPHAN;
+	refcount_set(&ubuf->refcnt, 1);
+	skb_zcopy_init(copy, ubuf);
+	atomic_inc(&sdm_tx_under_way);
+}
+
+/* Makes @copy the one that is charged to the socket. The original stays known as the
+ * socket's, without a charge: skb_fclone_busy() asks for that.
+ */
+static void sdm_tx_move_charge(struct sk_buff *skb, struct sk_buff *copy)
+{
+	struct sock *sk = skb->sk;
+
+	if (!sk || !skb->destructor)
+		return;
+	swap(copy->truesize, skb->truesize);
+	copy->sk = sk;
+	copy->destructor = skb->destructor;
+	skb->sk = NULL;
+	skb->destructor = NULL;
+	/* A socket that is being freed will not ask any more. */
+	if (!refcount_inc_not_zero(&sk->sk_refcnt))
+		return;
+	skb->sk = sk;
+	skb->destructor = sock_efree;
+}
+
+/**
+ * sdm_tx_drain() - wait until no packet refers to this module's code
+ *
+ * When all devices are gone. The copies are in the queues of their lower devices,
+ * which send them, or drop them when they go down.
+ */
+void sdm_tx_drain(void)
+{
+	wait_var_event(&sdm_tx_under_way, !atomic_read(&sdm_tx_under_way));
+	/* The last sdm_tx_done() may not have returned yet: in a softirq, or in a
+	 * task that was preempted there.
+	 */
+	synchronize_net();
+	synchronize_rcu_tasks();
+}
 
 /* Where the next byte of a copy goes. */
 struct sdm_tx_cursor {
@@ -66,8 +138,8 @@ static void sdm_tx_copy_frags(const struct sdm_dev *sdm, const struct sk_buff *f
 	}
 }
 
-/* Return: a packet for the lower device in place of @skb, which then owns nothing
- * any more; NULL without memory, @skb unchanged.
+/* Return: a packet for the lower device in place of @skb, which now belongs to it;
+ * NULL without memory, @skb unchanged.
  */
 static struct sk_buff *sdm_tx_copy(const struct sdm_dev *sdm, struct sk_buff *skb)
 {
@@ -91,13 +163,8 @@ static struct sk_buff *sdm_tx_copy(const struct sdm_dev *sdm, struct sk_buff *sk
 	skb_shinfo(copy)->tskey = skb_shinfo(skb)->tskey;
 	sdm_tx_copy_frags(sdm, skb, copy);
 
-	if (skb->sk) {
-		swap(copy->truesize, skb->truesize);
-		copy->sk = skb->sk;
-		copy->destructor = skb->destructor;
-		skb->sk = NULL;
-		skb->destructor = NULL;
-	}
+	sdm_tx_move_charge(skb, copy);
+	sdm_tx_hold(skb, copy);
 	return copy;
 }
 
@@ -117,7 +184,6 @@ netdev_tx_t sdm_start_xmit(struct sk_buff *skb, struct net_device *dev)
 			kfree_skb(skb);
 			return (__force netdev_tx_t)NET_XMIT_DROP;
 		}
-		consume_skb(skb);
 		skb = copy;
 		sdm_count(q, SDM_TX_DEVMEM_PACKETS, 1);
 		sdm_count(q, SDM_TX_DEVMEM_BYTES, bytes);

@@ -54,7 +54,8 @@ static struct options {
 	uint64_t rx_bytes, tx_bytes, seed;
 	size_t pool, hold;
 	unsigned int queues[16], n_queues;
-	int stall, linger;
+	int stall, linger, rcvbuf;
+	double keep_all;
 } opt = { .port = "5000", .pool = 16 << 20, .stall = 20 };
 
 /* Memory that is a dmabuf: a udmabuf over a sealed memfd. */
@@ -253,6 +254,9 @@ static int connection_make(void)
 		if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, opt.ifname,
 			       (socklen_t)strlen(opt.ifname)))
 			die("SO_BINDTODEVICE");
+		if (opt.rcvbuf && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &opt.rcvbuf,
+					     sizeof(opt.rcvbuf)))
+			die("SO_RCVBUF");
 		if (opt.listen) {
 			struct pollfd p = { .fd = fd, .events = POLLIN };
 			int conn;
@@ -451,7 +455,7 @@ static size_t receiver_parse(struct receiver *r, struct msghdr *msg)
 }
 
 /* Return: false when the connection has ended or is broken */
-static bool receiver_pull(struct receiver *r, int fd, bool *progress)
+static bool receiver_pull(struct receiver *r, int fd, bool keep, bool *progress)
 {
 	while (r->got < opt.rx_bytes) {
 		struct iovec iov = { r->linear, LINEAR };
@@ -484,7 +488,8 @@ static bool receiver_pull(struct receiver *r, int fd, bool *progress)
 		if (accounted != (size_t)n)
 			die_text("bytes received that no control message accounts for");
 		r->got += (uint64_t)n;
-		receiver_release(r, fd, opt.hold);
+		if (!keep)
+			receiver_release(r, fd, opt.hold);
 	}
 	return true;
 }
@@ -500,14 +505,16 @@ static double now(void)
 /* Return: true when both directions are done */
 static bool stream_run(struct sender *s, struct receiver *r, int fd)
 {
-	double last = now();
+	double last = now(), release = now() + opt.keep_all;
 
 	while (s->done < opt.tx_bytes || r->got < opt.rx_bytes) {
 		struct pollfd p = { .fd = fd };
 		uint64_t sent = s->sent;
 		bool progress = false;
 
-		if (!receiver_pull(r, fd, &progress))
+		if (r->held > opt.hold && now() >= release)
+			receiver_release(r, fd, opt.hold);
+		if (!receiver_pull(r, fd, now() < release, &progress))
 			return r->got == opt.rx_bytes && s->done == opt.tx_bytes;
 		if (!sender_push(s, fd))
 			return false;
@@ -550,6 +557,8 @@ static const char usage[] =
 	"  -q q[,q...]    receive queues to bind (for -R)\n"
 	"  -m MiB         memory of each direction (16)\n"
 	"  -H frags       keep so many tokens back\n"
+	"  -D seconds     keep all for so long, then no more than -H says\n"
+	"  -B bytes       receive buffer (SO_RCVBUF; the kernel doubles it)\n"
 	"  -s seed        of both directions; the same at both ends\n"
 	"  -S seconds     without progress until it is a failure (20)\n"
 	"  -C             a stream that is cut off is no failure (exit 3)\n"
@@ -561,7 +570,7 @@ static void options_parse(int argc, char **argv)
 	char *list;
 	int c;
 
-	while ((c = getopt(argc, argv, "i:lp:r:R:t:T:q:m:H:s:S:CL:b")) != -1) {
+	while ((c = getopt(argc, argv, "i:lp:r:R:t:T:q:m:H:D:B:s:S:CL:b")) != -1) {
 		switch (c) {
 		case 'i':
 			opt.ifname = optarg;
@@ -594,6 +603,12 @@ static void options_parse(int argc, char **argv)
 			break;
 		case 'H':
 			opt.hold = strtoull(optarg, NULL, 0);
+			break;
+		case 'D':
+			opt.keep_all = strtod(optarg, NULL);
+			break;
+		case 'B':
+			opt.rcvbuf = atoi(optarg);
 			break;
 		case 's':
 			opt.seed = strtoull(optarg, NULL, 0);
