@@ -57,13 +57,24 @@ static unsigned int nic_choose_named(const struct nic_filter *f, const struct ni
 	return chosen;
 }
 
-static bool nic_choose_default(const struct nic_filter *f, const struct nic_candidate *c)
+/* From what a machine was set up with to what it always has. */
+enum nic_tier { TIER_SET_UP, TIER_LINK_LOCAL, TIER_LOOPBACK, TIERS };
+
+static enum nic_tier nic_tier_of(const struct nic_candidate *c)
 {
-	if (!c->usable || c->is_loopback)
+	if (c->is_loopback)
+		return TIER_LOOPBACK;
+	return c->only_link_local ? TIER_LINK_LOCAL : TIER_SET_UP;
+}
+
+static bool nic_choose_default(const struct nic_filter *f, const struct nic_candidate *c,
+			       enum nic_tier tier)
+{
+	if (!c->usable || nic_tier_of(c) != tier)
 		return false;
 	if (f->exclude)
 		return nic_filter_match(f, c->name) < 0;
-	return c->is_ethernet && strncmp(c->name, "docker", 6) != 0;
+	return tier == TIER_LOOPBACK || (c->is_ethernet && strncmp(c->name, "docker", 6) != 0);
 }
 
 unsigned int nic_filter_choose(const struct nic_filter *f, const struct nic_candidate *c,
@@ -74,14 +85,9 @@ unsigned int nic_filter_choose(const struct nic_filter *f, const struct nic_cand
 	if (f->n && !f->exclude)
 		return nic_choose_named(f, c, n, ret_order);
 
-	for (unsigned int i = 0; i < n; i++)
-		if (nic_choose_default(f, &c[i]))
-			ret_order[chosen++] = i;
-	if (chosen)
-		return chosen;
-	for (unsigned int i = 0; i < n; i++)
-		if (c[i].usable && c[i].is_loopback &&
-		    !(f->exclude && nic_filter_match(f, c[i].name) >= 0))
-			ret_order[chosen++] = i;
+	for (int tier = 0; tier < TIERS && !chosen; tier++)
+		for (unsigned int i = 0; i < n; i++)
+			if (nic_choose_default(f, &c[i], (enum nic_tier)tier))
+				ret_order[chosen++] = i;
 	return chosen;
 }

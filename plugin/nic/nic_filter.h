@@ -34,6 +34,7 @@ struct nic_candidate {
 	bool usable; /* up, with carrier and an address */
 	bool is_ethernet;
 	bool is_loopback;
+	bool only_link_local; /* nothing but an IPv6 link-local address, which every interface gives itself */
 };
 
 /*
@@ -41,7 +42,9 @@ struct nic_candidate {
  * @ret_order (room for @n) and returns their number.
  *   - filter with names: those that match, in the filter's order;
  *   - exclusion: all others; no filter: Ethernet interfaces other than docker*.
- *   - loopback is chosen when it is named, else only when nothing else is left.
+ *   - interfaces with nothing but a link-local address are chosen when they are named, else only when there are no
+ *     others: they are up, but nobody set them up, and the lower device of an sdm or a bridge port looks just so;
+ *   - loopback likewise, and after those.
  */
 unsigned int nic_filter_choose(const struct nic_filter *f, const struct nic_candidate *c,
 			       unsigned int n, unsigned int *ret_order);

@@ -29,12 +29,8 @@ static int nic_addr_rank(const struct nic_addr *a, int family)
 		rank += 4;
 	if (a->preferred)
 		rank += 1;
-	if (a->sa.ss_family == AF_INET6) {
-		const struct sockaddr_in6 *in6 = (const void *)&a->sa;
-
-		if (!IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr))
-			rank += 2;
-	}
+	if (a->sa.ss_family == AF_INET6 && !nic_addr_is_link_local(a))
+		rank += 2;
 	return rank;
 }
 
@@ -160,12 +156,14 @@ static int nic_survey_take(struct nic_survey *s, int family)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < s->n_links; i++) {
 		const struct nic_link *l = &s->links[i];
+		const struct nic_addr *best =
+			nic_addr_best(s->addrs, s->n_addrs, l->ifindex, family);
 
 		s->cand[i].name = l->name;
 		s->cand[i].is_loopback = l->flags & IFF_LOOPBACK;
 		s->cand[i].is_ethernet = l->type == ARPHRD_ETHER;
-		s->cand[i].usable = (l->flags & IFF_UP) && (l->flags & IFF_RUNNING) &&
-				    nic_addr_best(s->addrs, s->n_addrs, l->ifindex, family);
+		s->cand[i].usable = (l->flags & IFF_UP) && (l->flags & IFF_RUNNING) && best;
+		s->cand[i].only_link_local = best && nic_addr_is_link_local(best);
 	}
 	return 0;
 }

@@ -64,6 +64,24 @@ static void test_loopback_is_last_resort(void **state)
 	assert_string_equal(chosen("=lo,eth0", host, HOST_N), "lo eth0");
 }
 
+/* eth0 under an sdm: up, and with the address that every interface gives itself. */
+static void test_link_local_only(void **state)
+{
+	static const struct nic_candidate c[] = {
+		{ "lo", .usable = true, .is_loopback = true },
+		{ "eth0", .usable = true, .is_ethernet = true, .only_link_local = true },
+		{ "sdm0", .usable = true, .is_ethernet = true },
+	};
+
+	(void)state;
+	assert_string_equal(chosen("", c, 3), "sdm0");
+	assert_string_equal(chosen("^docker", c, 3), "sdm0");
+	assert_string_equal(chosen("eth", c, 3), "eth0");
+	assert_string_equal(chosen("", c, 2), "eth0");
+	assert_string_equal(chosen("^sdm", c, 3), "eth0");
+	assert_string_equal(chosen("", c, 1), "lo");
+}
+
 static void test_prefixes(void **state)
 {
 	(void)state;
@@ -182,10 +200,15 @@ static void test_real_namespace(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_default),	 cmocka_unit_test(test_loopback_is_last_resort),
-		cmocka_unit_test(test_prefixes), cmocka_unit_test(test_order_is_the_filter_s),
-		cmocka_unit_test(test_exact),	 cmocka_unit_test(test_exclude),
-		cmocka_unit_test(test_odd_text), cmocka_unit_test(test_real_namespace),
+		cmocka_unit_test(test_default),
+		cmocka_unit_test(test_loopback_is_last_resort),
+		cmocka_unit_test(test_link_local_only),
+		cmocka_unit_test(test_prefixes),
+		cmocka_unit_test(test_order_is_the_filter_s),
+		cmocka_unit_test(test_exact),
+		cmocka_unit_test(test_exclude),
+		cmocka_unit_test(test_odd_text),
+		cmocka_unit_test(test_real_namespace),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
