@@ -215,7 +215,7 @@ static void sdm_rx_fix_headers(struct sk_buff *skb, const struct sdm_rx_cb *cb,
 		struct iphdr *iph = (struct iphdr *)skb->data;
 
 		if (!whole) {
-			iph->tot_len = htons(cb->hlen + len);
+			iph_set_totlen(iph, cb->hlen + len);
 			ip_send_check(iph);
 		}
 		if (skb->ip_summed == CHECKSUM_PARTIAL)
@@ -225,7 +225,7 @@ static void sdm_rx_fix_headers(struct sk_buff *skb, const struct sdm_rx_cb *cb,
 		struct ipv6hdr *ip6h = (struct ipv6hdr *)skb->data;
 
 		if (!whole)
-			ip6h->payload_len = htons(l4len);
+			ipv6_set_payload_len(ip6h, l4len);
 		if (skb->ip_summed == CHECKSUM_PARTIAL)
 			th->check = ~csum_ipv6_magic(&ip6h->saddr, &ip6h->daddr, l4len,
 						     IPPROTO_TCP, 0);
