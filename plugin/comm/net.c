@@ -170,6 +170,8 @@ static void finalize_last(void)
 		close_comm(net.comms);
 	connect_sweep();
 	listen_comm_sweep();
+	/* After the comms, whose requests hold references. */
+	mr_sweep();
 	if (param_bool(PARAM_SUMMARY))
 		counter_log_summary();
 	pool_reset();

@@ -25,6 +25,10 @@ struct mr_dmabuf {
 	struct mr_dmabuf *next;
 };
 
+/* Registrations that live, under live_lock: NCCL does not end them after an abort. */
+static pthread_mutex_t live_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mr *live;
+
 /* Guards the list, and the entries' refs. */
 static pthread_mutex_t cache_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mr_dmabuf *cache;
@@ -120,6 +124,36 @@ static void mr_dmabuf_put(struct mr_dmabuf *d)
 		mr_dmabuf_free(d);
 }
 
+static void mr_link(struct mr *mr)
+{
+	pthread_mutex_lock(&live_lock);
+	mr->next = live;
+	if (live)
+		live->prev = mr;
+	live = mr;
+	pthread_mutex_unlock(&live_lock);
+}
+
+static void mr_unlink(struct mr *mr)
+{
+	pthread_mutex_lock(&live_lock);
+	if (mr->prev)
+		mr->prev->next = mr->next;
+	else
+		live = mr->next;
+	if (mr->next)
+		mr->next->prev = mr->prev;
+	pthread_mutex_unlock(&live_lock);
+}
+
+static void mr_free(struct mr *mr)
+{
+	mr_unlink(mr);
+	if (mr->dmabuf)
+		mr_dmabuf_put(mr->dmabuf);
+	free(mr);
+}
+
 int mr_register_host(void *base, size_t size, struct mr **ret)
 {
 	struct mr *mr = calloc(1, sizeof(*mr));
@@ -132,6 +166,7 @@ int mr_register_host(void *base, size_t size, struct mr **ret)
 	mr->cpu = base;
 	mr->refs = 1;
 	verdict_set(&mr->tx_why, -ENOTSUP, NULL, "host memory");
+	mr_link(mr);
 	*ret = mr;
 	return 0;
 }
@@ -170,6 +205,7 @@ int mr_register_dmabuf(void *base, size_t size, uint64_t offset, int fd, const s
 	mr->tx_id = mr->tx ? nic_tx_id(mr->tx) : 0;
 	mr->tx_why = mr->dmabuf->tx_why;
 	mr->refs = 1;
+	mr_link(mr);
 	*ret = TAKE_PTR(mr);
 	return 0;
 }
@@ -185,7 +221,11 @@ void mr_put(struct mr *mr)
 	/* Release: the progress thread's reads come before the freeing by whoever is last; acquire: in that one. */
 	if (!mr || __atomic_sub_fetch(&mr->refs, 1, __ATOMIC_ACQ_REL))
 		return;
-	if (mr->dmabuf)
-		mr_dmabuf_put(mr->dmabuf);
-	free(mr);
+	mr_free(mr);
+}
+
+void mr_sweep(void)
+{
+	while (live)
+		mr_free(live);
 }

@@ -22,6 +22,7 @@ enum mr_type { MR_HOST, MR_DMABUF };
  * @offset: of @base inside the dmabuf.
  * @tx:     send binding on the comm's NIC, or NULL; then @tx_why says why not.
  * @refs:   mr.c's own, atomic.
+ * @next, @prev: mr.c's own, the list of live ones.
  */
 struct mr {
 	enum mr_type type;
@@ -34,6 +35,7 @@ struct mr {
 	struct verdict tx_why;
 	struct mr_dmabuf *dmabuf; /* shared, cached by the dmabuf's inode and NIC */
 	unsigned int refs;
+	struct mr *next, *prev;
 };
 
 /* Host memory; never fails but for -ENOMEM. */
@@ -52,6 +54,9 @@ int mr_register_dmabuf(void *base, size_t size, uint64_t offset, int fd, const s
 /* May come while requests that use @mr are in flight: the caller drops its own reference, see mr_get(). NULL is fine. Any thread. */
 void mr_put(struct mr *mr);
 struct mr *mr_get(struct mr *mr);
+
+/* Ends every registration that is left, whoever holds it; at plugin finalize, when nobody will use them any more. */
+void mr_sweep(void);
 
 /* CPU address of NCCL's pointer @p inside @mr, or NULL. Inline so that the data path pays nothing. */
 static inline uint8_t *mr_cpu(const struct mr *mr, const void *p)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "guest.h"
@@ -111,9 +112,7 @@ static void ending_receiver(int fd)
 		wait_one(req, NULL, 1);
 	}
 	buf = s.buf;
-	if (ending == END_BY_ABORT) {
-		CHECK_EQ(plug.net->deregMr(s.comm, s.mh), ncclSuccess);
-	} else {
+	if (ending != END_BY_ABORT) {
 		side_close(&s, false);
 		buf = NULL;
 		CHECK_EQ(plug.net->closeListen(listen), ncclSuccess);
@@ -136,7 +135,7 @@ static void streaming_sender(int fd)
 	char handle[NCCL_NET_HANDLE_MAXSIZE], c, path[64];
 	struct side s;
 	void *send;
-	int ns;
+	int ns, fds;
 
 	peer_get(fd, &c, 1);
 	snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)getppid());
@@ -144,6 +143,7 @@ static void streaming_sender(int fd)
 	CHECK(ns >= 0 && setns(ns, CLONE_NEWNET) == 0);
 	close(ns);
 	env_set("NCCL_DEVMEM_IFNAME", "=sdm0");
+	fds = count_fds();
 	plug_open();
 	peer_get(fd, handle, sizeof(handle));
 	CHECK_EQ(do_connect(handle, &send, ERROR_MS), ncclSuccess);
@@ -152,8 +152,13 @@ static void streaming_sender(int fd)
 	if (ending != END_BY_ERROR)
 		send_messages(&s, 3);
 	CHECK_EQ(stream(&s, true, -1), ncclRemoteError);
-	side_close_dmabuf(&s);
+	/* An abort: the send binding and its netlink socket are finalize()'s to end. */
+	if (ending == END_BY_ABORT)
+		munmap(s.buf, s.size);
+	else
+		side_close_dmabuf(&s);
 	plug_close();
+	CHECK_EQ(count_fds(), fds);
 }
 
 static void ends(enum ending how)
