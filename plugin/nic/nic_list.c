@@ -15,6 +15,13 @@
 
 #define NIC_SPEED_UNKNOWN_MBPS 10000
 
+static bool nic_addr_is_link_local(const struct nic_addr *a)
+{
+	const struct sockaddr_in6 *in6 = (const void *)&a->sa;
+
+	return a->sa.ss_family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr);
+}
+
 /*
  * Higher is better, 0 is unusable. IPv4 before IPv6, global before link-local, current before
  * deprecated.

@@ -108,10 +108,11 @@ void plug_counters(struct nccl_devmem_counters *ret)
 	size_t (*get)(struct nccl_devmem_counters *, size_t);
 
 	*(void **)&get = dlsym(plug.dl, "nccl_devmem_counters_get");
-	if (!get)
-		return;
 	memset(ret, 0, sizeof(*ret));
-	get(ret, sizeof(*ret));
+	if (get)
+		get(ret, sizeof(*ret));
+	else
+		FAIL("nccl_devmem_counters_get is not exported");
 }
 
 void do_listen(void *handle, void **listen)
