@@ -46,7 +46,7 @@ static int rank_main(int rank, int nranks, const char *spec, const char *scenari
 		err = rendezvous_open(spec, rank, nranks, 5, &rv);
 		if (err)
 			return err;
-		if (rank == 0)
+		if (rank != 1)
 			err = rendezvous_barrier(rv);
 		rendezvous_close(rv);
 		if (rank == 1)
