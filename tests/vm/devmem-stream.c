@@ -254,8 +254,8 @@ static int connection_make(void)
 		if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, opt.ifname,
 			       (socklen_t)strlen(opt.ifname)))
 			die("SO_BINDTODEVICE");
-		if (opt.rcvbuf && setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &opt.rcvbuf,
-					     sizeof(opt.rcvbuf)))
+		if (opt.rcvbuf &&
+		    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &opt.rcvbuf, sizeof(opt.rcvbuf)))
 			die("SO_RCVBUF");
 		if (opt.listen) {
 			struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -288,8 +288,8 @@ static int connection_make(void)
 	/* A socket keeps its tokens until it is destroyed. With a peer that is cut off that
 	 * would be when the kernel has given up sending the rest, minutes after close().
 	 */
-	if (opt.cut && setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 },
-				  sizeof(struct linger)))
+	if (opt.cut &&
+	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger)))
 		die("SO_LINGER");
 	if (opt.tx_devmem && setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)))
 		die("SO_ZEROCOPY");
@@ -439,8 +439,8 @@ static size_t receiver_parse(struct receiver *r, struct msghdr *msg)
 			if (frag.dmabuf_id != r->bind.id ||
 			    frag.frag_offset + frag.frag_size > r->buf.size)
 				die_text("frag outside the bound dmabuf");
-			pattern_check(r->buf.mem + frag.frag_offset, stream_seed(false), r->got + sum,
-				      frag.frag_size);
+			pattern_check(r->buf.mem + frag.frag_offset, stream_seed(false),
+				      r->got + sum, frag.frag_size);
 			if (r->held == r->slots)
 				die_text("more tokens out than the pool can have");
 			r->tokens[(r->head + r->held++) % r->slots] = frag.frag_token;
@@ -527,9 +527,11 @@ static bool stream_run(struct sender *s, struct receiver *r, int fd)
 			fprintf(stderr, "devmem-stream: no progress for %d s\n", opt.stall);
 			return false;
 		}
-		p.events = (short)((r->got < opt.rx_bytes ? POLLIN : 0) |
-				   (s->sent < opt.tx_bytes &&
-				    s->sent + CHUNK - s->done <= s->buf.size ? POLLOUT : 0));
+		p.events =
+			(short)((r->got < opt.rx_bytes ? POLLIN : 0) |
+				(s->sent < opt.tx_bytes && s->sent + CHUNK - s->done <= s->buf.size
+					 ? POLLOUT
+					 : 0));
 		poll(&p, 1, 100);
 	}
 	return true;
@@ -680,8 +682,8 @@ int main(int argc, char **argv)
 	if (!opt.cut)
 		receiver_release(&r, fd, 0);
 	report(&s, &r);
-	if (!opt.cut && (r.tokens_out != r.tokens_in ||
-			 (opt.tx_devmem && s.completions != s.next_id)))
+	if (!opt.cut &&
+	    (r.tokens_out != r.tokens_in || (opt.tx_devmem && s.completions != s.next_id)))
 		die_text("tokens or completions do not balance");
 	/* The receiver may not have read all yet: end the sending direction alone. */
 	shutdown(fd, SHUT_WR);

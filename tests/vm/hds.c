@@ -66,8 +66,8 @@ int main(int argc, char **argv)
 	nla_nest_end(msg, header);
 	if (set)
 		nla_put_u8(msg, NDEV_A_RINGS_TCP_DATA_SPLIT,
-			   strcmp(argv[2], "on") ? ETHTOOL_TCP_DATA_SPLIT_DISABLED :
-						   ETHTOOL_TCP_DATA_SPLIT_ENABLED);
+			   strcmp(argv[2], "on") ? ETHTOOL_TCP_DATA_SPLIT_DISABLED
+						 : ETHTOOL_TCP_DATA_SPLIT_ENABLED);
 	if (argc > 3)
 		nla_put_u32(msg, NDEV_A_RINGS_HDS_THRESH, (uint32_t)strtoul(argv[3], NULL, 0));
 	nl_socket_modify_cb(nl, NL_CB_VALID, NL_CB_CUSTOM, hds_show, NULL);

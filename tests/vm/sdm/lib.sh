@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=bash
+# shellcheck disable=SC2012,SC2015 # our own file names; || fail ends the test
 #
 # For the sdm tests, which run in a guest (tests/vm/guest) with sdm.ko loaded:
 # two network namespaces, a and b, joined by veth, an sdm on each end.
@@ -79,7 +80,7 @@ counter() {
 
 # expect <what> <value> <test operator> <value>
 expect() {
-	[ "$2" "$3" "$4" ] || fail "$1 is $2, expected $3 $4"
+	test "$2" "$3" "$4" || fail "$1 is $2, expected $3 $4"
 }
 
 # value <file> <name>: of what devmem-stream printed
