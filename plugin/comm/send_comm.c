@@ -164,6 +164,8 @@ static int choose_path(struct send_comm *sc, struct request *req)
 	const struct mr *mr = req->mr;
 	int r;
 
+	if (!mr)
+		return -EINVAL; /* request_check() lets only empty messages come without */
 	if (mr->type == MR_DMABUF && sc->devmem && mr->tx) {
 		req->path = &path_send_devmem;
 		return tell_ladder(sc, mr, req->path, RUNG_DEVMEM, NULL);
@@ -253,7 +255,7 @@ static void announce_inline(struct send_comm *sc, struct request *req)
 
 static bool is_inline(const struct send_comm *sc, const struct request *req)
 {
-	return req->size == 0 || (req->size <= sc->inline_max && req->mr->cpu);
+	return req->size == 0 || (req->size <= sc->inline_max && req->mr && req->mr->cpu);
 }
 
 /* Gives the next chunk of @req to socket @i. */
