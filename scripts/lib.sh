@@ -9,10 +9,10 @@ build=${DEVMEM_BUILD:-$root/build}
 jobs=$(nproc)
 
 # Debian packages, by what they are for.
-build_packages=(cmake gcc make pkg-config libnl-3-dev libnl-genl-3-dev libnl-route-3-dev libdrm-dev libjansson-dev zlib1g-dev)
+build_packages=(cmake gcc make pkg-config libnl-3-dev libnl-genl-3-dev libdrm-dev libjansson-dev zlib1g-dev)
 net_packages=(iproute2 ethtool)
 train_packages=(python3-sklearn)
-test_packages=(libcmocka-dev clang-format clang-tidy cppcheck python3 python3-yaml python3-jsonschema binutils)
+test_packages=(libcmocka-dev shellcheck clang-format clang-tidy cppcheck python3 python3-yaml python3-jsonschema binutils)
 
 step() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
 note() { printf '    %s\n' "$*"; }

@@ -91,7 +91,9 @@ static void test_stream(void **state)
 		size_t len = 1 + (size_t)rand_r(&seed) % (PAYLOAD_MAX - 1);
 
 		if (sent < MESSAGES && ctrl_out_room(&out) >= sizeof(struct wire_rec) + len) {
-			struct wire_rec rec = { .type = WIRE_MSG, .seq = sent, .len = (uint32_t)len, .value = len };
+			struct wire_rec rec = {
+				.type = WIRE_MSG, .seq = sent, .len = (uint32_t)len, .value = len
+			};
 			size_t k;
 
 			for (k = 0; k < len; k++)

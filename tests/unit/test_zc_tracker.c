@@ -95,7 +95,8 @@ static void test_nonsense(void **state)
 	static const struct {
 		uint32_t lo, hi;
 	} bad[] = {
-		{ 9, 9 }, { 10, 13 }, { 13, 13 }, { 12, 11 }, { 0, UINT32_MAX }, { 10 - ZC_WINDOW, 10 },
+		{ 9, 9 },   { 10, 13 },	       { 13, 13 },
+		{ 12, 11 }, { 0, UINT32_MAX }, { 10 - ZC_WINDOW, 10 },
 	};
 	struct zc_ref r = { 0 };
 	unsigned int i;
@@ -175,8 +176,10 @@ static void script(const struct answer *a, unsigned int n)
 /* Stops reading as soon as nothing is outstanding: the read that would only say "empty" is not made. */
 static void test_reap_stops_when_done(void **state)
 {
-	const struct answer a[] = { { .level = SOL_IP, .origin = SO_EE_ORIGIN_ZEROCOPY, .lo = 0, .hi = 1 },
-				    { .level = SOL_IPV6, .origin = SO_EE_ORIGIN_ZEROCOPY, .lo = 2, .hi = 2 } };
+	const struct answer a[] = {
+		{ .level = SOL_IP, .origin = SO_EE_ORIGIN_ZEROCOPY, .lo = 0, .hi = 1 },
+		{ .level = SOL_IPV6, .origin = SO_EE_ORIGIN_ZEROCOPY, .lo = 2, .hi = 2 }
+	};
 	struct zc_ref r = { 0 };
 	int i;
 
@@ -193,9 +196,14 @@ static void test_reap_stops_when_done(void **state)
 /* An ICMP error in the queue is not ours; an empty queue is no error; a real error is. */
 static void test_reap_other_answers(void **state)
 {
-	const struct answer icmp[] = { { .level = SOL_IP, .origin = SO_EE_ORIGIN_ICMP, .lo = 0, .hi = 0 }, { .err = EAGAIN } };
+	const struct answer icmp[] = {
+		{ .level = SOL_IP, .origin = SO_EE_ORIGIN_ICMP, .lo = 0, .hi = 0 },
+		{ .err = EAGAIN }
+	};
 	const struct answer broken[] = { { .err = ENOTCONN } };
-	const struct answer stray[] = { { .level = SOL_IP, .origin = SO_EE_ORIGIN_ZEROCOPY, .lo = 5, .hi = 5 } };
+	const struct answer stray[] = {
+		{ .level = SOL_IP, .origin = SO_EE_ORIGIN_ZEROCOPY, .lo = 5, .hi = 5 }
+	};
 	struct zc_ref r = { 0 };
 
 	(void)state;
@@ -213,10 +221,14 @@ static void test_reap_other_answers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_in_order),	     cmocka_unit_test(test_out_of_order),
-		cmocka_unit_test(test_wraps_around),	     cmocka_unit_test(test_full_window),
-		cmocka_unit_test(test_nonsense),	     cmocka_unit_test(test_copied_run),
-		cmocka_unit_test(test_reap_stops_when_done), cmocka_unit_test(test_reap_other_answers),
+		cmocka_unit_test(test_in_order),
+		cmocka_unit_test(test_out_of_order),
+		cmocka_unit_test(test_wraps_around),
+		cmocka_unit_test(test_full_window),
+		cmocka_unit_test(test_nonsense),
+		cmocka_unit_test(test_copied_run),
+		cmocka_unit_test(test_reap_stops_when_done),
+		cmocka_unit_test(test_reap_other_answers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
