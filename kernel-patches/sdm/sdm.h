@@ -19,6 +19,7 @@
 #include <linux/ethtool.h>
 #include <linux/in6.h>
 #include <linux/netdevice.h>
+#include <linux/sizes.h>
 #include <linux/skbuff.h>
 #include <linux/u64_stats_sync.h>
 #include <net/netdev_queues.h>
@@ -38,6 +39,9 @@
 /* devmem itself demands a threshold of 0; the range is for ethtool to show. */
 #define SDM_HDS_THRESH_MAX	1024
 
+/* Largest niov that is accepted; nothing else here depends on it. */
+#define SDM_RX_PAGE_MAX		SZ_128K
+
 #define SDM_INDIR_SIZE		128
 #define SDM_KEY_SIZE		40
 #define SDM_RULES_MAX		1024
@@ -45,15 +49,30 @@
 
 /**
  * enum sdm_counter - what a queue counts; the names are in sdm_stats.c
+ * @SDM_RX_PACKETS: packets the NAPI has taken
+ * @SDM_RX_BYTES: their bytes, with the Ethernet header
+ * @SDM_RX_DEVMEM_PACKETS: packets that went up with their payload in niovs
+ * @SDM_RX_DEVMEM_BYTES: that payload
+ * @SDM_RX_DEVMEM_FRAGS: pieces it lies in: what a reader gets control messages for,
+ *	at least (a read that ends within one gets it in two)
  * @SDM_RX_HEADER_BYTES: headers copied in front of a payload that was split off
  * @SDM_RX_WHOLE_BYTES: packets that went up whole, in host memory, on a queue that
  *	is bound: acknowledgments, what is not TCP, headers that are not understood
+ * @SDM_RX_CSUM_CHECKED: checksums computed, because the lower device had not
  * @SDM_RX_DROP_RING: the queue held as many packets as its ring size allows
  * @SDM_RX_DROP_NO_NIOV: the bound dma-buf had no free niov
  * @SDM_RX_DROP_NO_MEMORY: no host memory for an skb
  * @SDM_RX_DROP_CSUM: wrong TCP checksum on a packet that was to be split
  * @SDM_RX_DROP_DOWN: came while the device was down, or its queue went away
  * @SDM_RX_DROP_RULE: a flow rule said so
+ * @SDM_TX_PACKETS: packets the lower device has taken
+ * @SDM_TX_BYTES: their bytes
+ * @SDM_TX_DEVMEM_PACKETS: packets whose payload was copied out of a dma-buf
+ * @SDM_TX_DEVMEM_BYTES: that payload
+ * @SDM_TX_DEVMEM_FRAGS: pieces it lay in
+ * @SDM_TX_DROP_LOWER: the lower device, or its queue, has refused it
+ * @SDM_TX_DROP_NO_MEMORY: no host memory for a copy
+ * @SDM_NR_COUNTERS: how many there are
  */
 enum sdm_counter {
 	SDM_RX_PACKETS,

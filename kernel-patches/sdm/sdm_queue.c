@@ -30,16 +30,18 @@ struct sdm_queue_mem {
  * The napi is left out here: at this time it may still be running for the pool
  * that is replaced.
  */
-static struct page_pool *sdm_pool_create(struct sdm_dev *sdm, int idx)
+static struct page_pool *sdm_pool_create(struct sdm_dev *sdm, int idx,
+					 const struct netdev_queue_config *qcfg)
 {
 	const struct page_pool_params params = {
 		.flags		= PP_FLAG_DMA_MAP | PP_FLAG_DMA_SYNC_DEV |
 				  PP_FLAG_ALLOW_UNREADABLE_NETMEM,
+		.order		= get_order(qcfg->rx_page_size),
 		.pool_size	= SDM_POOL_RING,
 		.nid		= NUMA_NO_NODE,
 		.dev		= sdm->dev->dev.parent,
 		.dma_dir	= DMA_FROM_DEVICE,
-		.max_len	= PAGE_SIZE,
+		.max_len	= qcfg->rx_page_size,
 		.netdev		= sdm->dev,
 		.queue_idx	= idx,
 	};
@@ -116,9 +118,11 @@ static int sdm_queues_up(struct sdm_dev *sdm, unsigned int from, unsigned int to
 
 	for (i = from; i < to; i++) {
 		struct sdm_queue *q = &sdm->queues[i];
+		struct netdev_queue_config qcfg;
 		struct page_pool *pool;
 
-		pool = sdm_pool_create(sdm, i);
+		netdev_queue_config(dev, i, &qcfg);
+		pool = sdm_pool_create(sdm, i, &qcfg);
 		if (IS_ERR(pool)) {
 			sdm_queues_down(sdm, from, i);
 			return PTR_ERR(pool);
@@ -210,7 +214,7 @@ static int sdm_queue_mem_alloc(struct net_device *dev, struct netdev_queue_confi
 	/* Also called while the device is down; the core then frees it at once,
 	 * having learned that the provider works. sdm_open() makes the real one.
 	 */
-	pool = sdm_pool_create(netdev_priv(dev), idx);
+	pool = sdm_pool_create(netdev_priv(dev), idx, qcfg);
 	if (IS_ERR(pool))
 		return PTR_ERR(pool);
 	mem->pool = pool;
@@ -243,10 +247,30 @@ static int sdm_queue_stop(struct net_device *dev, void *per_queue_mem, int idx)
 	return 0;
 }
 
+static void sdm_queue_default_qcfg(struct net_device *dev, struct netdev_queue_config *qcfg)
+{
+	qcfg->rx_page_size = PAGE_SIZE;
+}
+
+static int sdm_queue_validate_qcfg(struct net_device *dev, struct netdev_queue_config *qcfg,
+				   struct netlink_ext_ack *extack)
+{
+	if (!is_power_of_2(qcfg->rx_page_size) || qcfg->rx_page_size < PAGE_SIZE ||
+	    qcfg->rx_page_size > SDM_RX_PAGE_MAX) {
+		NL_SET_ERR_MSG_FMT_MOD(extack, "rx page size must be a power of two from %lu to %u",
+				       PAGE_SIZE, SDM_RX_PAGE_MAX);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 const struct netdev_queue_mgmt_ops sdm_queue_mgmt_ops = {
 	.ndo_queue_mem_size	= sizeof(struct sdm_queue_mem),
 	.ndo_queue_mem_alloc	= sdm_queue_mem_alloc,
 	.ndo_queue_mem_free	= sdm_queue_mem_free,
 	.ndo_queue_start	= sdm_queue_start,
 	.ndo_queue_stop		= sdm_queue_stop,
+	.ndo_default_qcfg	= sdm_queue_default_qcfg,
+	.ndo_validate_qcfg	= sdm_queue_validate_qcfg,
+	.supported_params	= QCFG_RX_PAGE_SIZE,
 };

@@ -35,6 +35,8 @@
  *
  * The one place that knows that the memory is RAM, and not behind an IOMMU: the
  * device is not on any bus.
+ *
+ * Return: its address in the kernel
  */
 void *sdm_dma_to_virt(const struct sdm_dev *sdm, dma_addr_t addr)
 {
@@ -155,8 +157,8 @@ static bool sdm_rx_csum_verify(struct sdm_queue *q, const struct sk_buff *skb)
 	return sdm_rx_csum_good(skb, skb_checksum(skb, thoff, skb->len - thoff, 0), thoff);
 }
 
-/* Copies @len bytes at @offset of @from behind the headers of @to. Whole niovs for
- * whole pages; what is left shares a niov with what is left of other packets.
+/* Copies @len bytes at @offset of @from behind the headers of @to. Whole niovs
+ * for what fills them; what is left shares a niov with what is left of other packets.
  *
  * Return: bytes copied, less than @len when there are no more niovs
  */
@@ -165,17 +167,18 @@ static unsigned int sdm_rx_fill(struct sdm_queue *q, struct sk_buff *to,
 				unsigned int len)
 {
 	struct page_pool *pool = q->pool;
+	const unsigned int room = PAGE_SIZE << pool->p.order;
 	unsigned int done = 0;
 	int i = 0;
 
 	while (done < len) {
-		unsigned int n = min_t(unsigned int, len - done, PAGE_SIZE);
+		unsigned int n = min_t(unsigned int, len - done, room);
 		unsigned int size = ALIGN(n, SDM_FRAG_ALIGN);
 		unsigned int start = 0;
 		netmem_ref netmem;
 		u8 *dst;
 
-		if (size == PAGE_SIZE)
+		if (size == room)
 			netmem = page_pool_alloc_netmems(pool, GFP_ATOMIC | __GFP_NOWARN);
 		else
 			netmem = page_pool_alloc_frag_netmem(pool, &start, size,
