@@ -404,6 +404,33 @@ static void many_behind(void)
 	flood_close(fd);
 }
 
+/* A peer that takes a moment to speak is not pushed out by the flood behind it. */
+static void many_slow_peer(void)
+{
+	int fd[MANY], peer[2], i;
+	struct wire_ready ready;
+	void *recv;
+
+	begin();
+	peer[0] = raw_dial(handle);
+	peer[1] = raw_dial(handle);
+	flood_open(fd, true);
+	for (i = 0; i < 60; i++) {
+		CHECK_EQ(plug.net->accept(listener, &recv, NULL), ncclSuccess);
+		CHECK(!recv);
+		ms_sleep(1);
+	}
+	raw_hello_send(peer[0], raw_hello(handle, WIRE_HELLO_CTRL, 3, 1, 0));
+	raw_hello_send(peer[1], raw_hello(handle, WIRE_HELLO_DATA, 3, 1, 0));
+	CHECK_EQ(do_accept(listener, &recv, ERROR_MS), ncclSuccess);
+	CHECK_EQ(raw_recv(peer[0], &ready, sizeof(ready)), sizeof(ready));
+	CHECK_EQ(plug.net->closeRecv(recv), ncclSuccess);
+	close(peer[0]);
+	close(peer[1]);
+	real_one();
+	flood_close(fd);
+}
+
 /* Silent callers that all fit are each dropped and counted in the end. */
 static void many_counted(void)
 {
@@ -451,6 +478,7 @@ const struct fault_case cases_stranger[] = {
 	{ .name = "stranger.many_junk", .run = many_junk },
 	{ .name = "stranger.many_silent", .run = many_silent },
 	{ .name = "stranger.many_behind", .run = many_behind },
+	{ .name = "stranger.many_slow_peer", .run = many_slow_peer },
 	{ .name = "stranger.many_counted", .run = many_counted },
 	{ 0 },
 };
