@@ -131,6 +131,7 @@ struct sdm_queue {
  * @family: AF_INET, AF_INET6, or 0: not an IP packet
  * @proto: IPPROTO_TCP or IPPROTO_UDP with the ports valid, else 0
  * @fields: %SDM_FLOW_* that a rule matches; 0 in a packet's key
+ * @pad: so that keys compare and hash as memory
  */
 struct sdm_flow_key {
 	struct in6_addr		src;
@@ -167,6 +168,7 @@ struct sdm_rx_cb {
 
 /**
  * struct sdm_rss - replaced as a whole when any of it changes
+ * @rcu: freed after the readers are gone
  * @indir: hash to queue
  * @key: as ethtool gave it
  * @toeplitz: the hash's contribution of each value of each input byte
