@@ -3,12 +3,15 @@
  * The device: its making and removal by rtnetlink ("ip link add ... type sdm"),
  * and following its lower device in all that happens to that.
  */
+#include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/etherdevice.h>
 #include <linux/if_arp.h>
+#include <linux/iommu-dma.h>
 #include <linux/module.h>
 #include <linux/netdevice.h>
 #include <linux/platform_device.h>
+#include <linux/swiotlb.h>
 #include <net/netdev_lock.h>
 #include <net/rtnetlink.h>
 
@@ -379,6 +382,14 @@ static struct notifier_block sdm_notifier = {
 	.notifier_call	= sdm_lower_event,
 };
 
+/* sdm_dma_to_virt() must find the memory itself: not an IOMMU's address for it, and
+ * not a copy, as a machine whose memory is encrypted makes for its devices.
+ */
+static bool sdm_dma_is_direct(struct device *dev)
+{
+	return !get_dma_ops(dev) && !use_dma_iommu(dev) && !is_swiotlb_force_bounce(dev);
+}
+
 static int sdm_find_dma_dev(void)
 {
 	const struct platform_device_info info = {
@@ -391,9 +402,15 @@ static int sdm_find_dma_dev(void)
 	sdm_dma_dev = bus_find_device_by_name(&platform_bus_type, NULL, "sdm");
 	if (sdm_dma_dev)
 		return 0;
+
 	pdev = platform_device_register_full(&info);
 	if (IS_ERR(pdev))
 		return PTR_ERR(pdev);
+	if (!sdm_dma_is_direct(&pdev->dev)) {
+		pr_err("sdm: DMA on this machine does not go straight to memory (IOMMU, Xen, encrypted memory or swiotlb=force)\n");
+		platform_device_unregister(pdev);
+		return -EOPNOTSUPP;
+	}
 	sdm_dma_dev = get_device(&pdev->dev);
 	dma_set_max_seg_size(sdm_dma_dev, UINT_MAX);
 	return 0;
