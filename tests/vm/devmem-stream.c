@@ -50,7 +50,7 @@ enum { CHUNK = 256 << 10, LINEAR = 1 << 20, CONTROL = 64 << 10, MAX_SENDS = 4096
 
 static struct options {
 	const char *ifname, *peer, *port;
-	bool listen, rx_devmem, tx_devmem, cut, bind_only;
+	bool listen, rx_devmem, tx_devmem, cut, bind_only, dstopts, whole;
 	uint64_t rx_bytes, tx_bytes, seed;
 	size_t pool, hold;
 	unsigned int queues[16], n_queues;
@@ -84,7 +84,8 @@ struct sender {
 struct receiver {
 	struct dmabuf buf;
 	struct binding bind;
-	uint64_t got, frags, linear_cmsgs, linear_bytes, tokens_out, tokens_in, dontneed_calls;
+	uint64_t got, frags, linear_cmsgs, linear_bytes, whole_bytes, tokens_out, tokens_in,
+		dontneed_calls;
 	uint32_t *tokens; /* ring of those held */
 	size_t head, held, slots;
 	uint8_t *linear;
@@ -291,6 +292,9 @@ static int connection_make(void)
 	if (opt.cut &&
 	    setsockopt(fd, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger)))
 		die("SO_LINGER");
+	/* Next header and length are filled in by the kernel; then four bytes of padding. */
+	if (opt.dstopts && setsockopt(fd, IPPROTO_IPV6, IPV6_DSTOPTS, "\0\0\1\4\0\0\0\0", 8))
+		die("IPV6_DSTOPTS");
 	if (opt.tx_devmem && setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)))
 		die("SO_ZEROCOPY");
 	return fd;
@@ -481,6 +485,14 @@ static bool receiver_pull(struct receiver *r, int fd, bool keep, bool *progress)
 			die_text("control data cut off");
 		if (opt.rx_devmem) {
 			accounted = receiver_parse(r, &msg);
+			/* A packet that the device did not split is read as by a plain recvmsg,
+			 * without any control message, and never in one call with others.
+			 */
+			if (!accounted && opt.whole) {
+				pattern_check(r->linear, stream_seed(false), r->got, (size_t)n);
+				r->whole_bytes += (uint64_t)n;
+				accounted = (size_t)n;
+			}
 		} else {
 			pattern_check(r->linear, stream_seed(false), r->got, (size_t)n);
 			accounted = (size_t)n;
@@ -543,10 +555,10 @@ static void report(const struct sender *s, const struct receiver *r)
 	       " completions_copied=%" PRIu64 "\n",
 	       s->sent, s->done, s->next_id, s->completions, s->copied);
 	printf("received=%" PRIu64 " frags=%" PRIu64 " linear_cmsgs=%" PRIu64
-	       " linear_bytes=%" PRIu64 " tokens_out=%" PRIu64 " tokens_in=%" PRIu64
-	       " dontneed_calls=%" PRIu64 "\n",
-	       r->got, r->frags, r->linear_cmsgs, r->linear_bytes, r->tokens_out, r->tokens_in,
-	       r->dontneed_calls);
+	       " linear_bytes=%" PRIu64 " whole_bytes=%" PRIu64 " tokens_out=%" PRIu64
+	       " tokens_in=%" PRIu64 " dontneed_calls=%" PRIu64 "\n",
+	       r->got, r->frags, r->linear_cmsgs, r->linear_bytes, r->whole_bytes, r->tokens_out,
+	       r->tokens_in, r->dontneed_calls);
 	fflush(stdout);
 }
 
@@ -565,6 +577,8 @@ static const char usage[] =
 	"  -S seconds     without progress until it is a failure (20)\n"
 	"  -C             a stream that is cut off is no failure (exit 3)\n"
 	"  -L seconds     wait at the end, tokens and bindings held\n"
+	"  -O             send with an IPv6 destination options header\n"
+	"  -W             accept packets that came whole into host memory\n"
 	"  -b             bind the queues, print the id, hold until stdin ends\n";
 
 static void options_parse(int argc, char **argv)
@@ -572,7 +586,7 @@ static void options_parse(int argc, char **argv)
 	char *list;
 	int c;
 
-	while ((c = getopt(argc, argv, "i:lp:r:R:t:T:q:m:H:D:B:s:S:CL:b")) != -1) {
+	while ((c = getopt(argc, argv, "i:lp:r:R:t:T:q:m:H:D:B:s:S:CL:bOW")) != -1) {
 		switch (c) {
 		case 'i':
 			opt.ifname = optarg;
@@ -623,6 +637,12 @@ static void options_parse(int argc, char **argv)
 			break;
 		case 'L':
 			opt.linger = atoi(optarg);
+			break;
+		case 'W':
+			opt.whole = true;
+			break;
+		case 'O':
+			opt.dstopts = true;
 			break;
 		case 'b':
 			opt.bind_only = true;
