@@ -16,36 +16,38 @@ extern "C" {
  * One row per counter: C(field, text). All are totals of the process since the library was loaded.
  * New rows are appended only, so an older caller's struct stays a prefix.
  */
-#define NCCL_DEVMEM_COUNTERS(C)                                                       \
-	C(msgs_sent, "messages sent")                                                 \
-	C(msgs_received, "messages received")                                         \
-	C(sent_inline, "payload bytes sent in the control stream")                    \
-	C(sent_copy, "payload bytes sent by copy")                                    \
-	C(sent_zerocopy, "payload bytes sent by MSG_ZEROCOPY from host memory")       \
-	C(sent_devmem, "payload bytes sent from a dmabuf")                            \
-	C(recv_inline, "payload bytes received in the control stream")                \
-	C(recv_copy, "payload bytes received by copy")                                \
-	C(recv_devmem, "payload bytes received in the dmabuf pool")                   \
-	C(recv_linear, "payload bytes of devmem sockets that arrived in host memory") \
-	C(frags, "fragments received in the dmabuf pool")                             \
-	C(tokens_out, "tokens issued by the kernel")                                  \
-	C(tokens_in, "tokens given back")                                             \
-	C(zc_sends, "zerocopy sends started")                                         \
-	C(zc_done_errqueue, "zerocopy sends completed through the error queue")       \
-	C(zc_done_inband, "zerocopy sends completed in sendmsg's msg_control")        \
-	C(zc_copied, "zerocopy sends that the kernel copied after all")               \
-	C(sys_send, "send system calls on data sockets")                              \
-	C(sys_recv, "receive system calls on data sockets")                           \
-	C(sys_ctrl, "system calls on control sockets")                                \
-	C(sys_errqueue, "error queue reads")                                          \
-	C(sys_dontneed, "SO_DEVMEM_DONTNEED calls")                                   \
-	C(steps_down, "steps down the ladder, each counted once per NIC and reason")  \
-	C(conns, "connections made (both directions)")                                \
-	C(strangers, "connections dropped because they could not authenticate")       \
-	C(rx_binds, "receive bindings made")                                          \
-	C(tx_binds, "send bindings made")                                             \
-	C(rules, "flow rules inserted")                                               \
-	C(rules_removed, "flow rules removed")
+#define NCCL_DEVMEM_COUNTERS(C)                                                        \
+	C(msgs_sent, "messages sent")                                                  \
+	C(msgs_received, "messages received")                                          \
+	C(sent_inline, "payload bytes sent in the control stream")                     \
+	C(sent_copy, "payload bytes sent by copy")                                     \
+	C(sent_zerocopy, "payload bytes sent by MSG_ZEROCOPY from host memory")        \
+	C(sent_devmem, "payload bytes sent from a dmabuf")                             \
+	C(recv_inline, "payload bytes received in the control stream")                 \
+	C(recv_copy, "payload bytes received by copy")                                 \
+	C(recv_devmem, "payload bytes received in the dmabuf pool")                    \
+	C(recv_linear, "payload bytes of devmem sockets that arrived in host memory")  \
+	C(frags, "fragments received in the dmabuf pool")                              \
+	C(tokens_out, "tokens issued by the kernel")                                   \
+	C(tokens_in, "tokens given back")                                              \
+	C(zc_sends, "zerocopy sends started")                                          \
+	C(zc_done_errqueue, "zerocopy sends completed through the error queue")        \
+	C(zc_done_inband, "zerocopy sends completed in sendmsg's msg_control")         \
+	C(zc_copied, "zerocopy sends that the kernel copied after all")                \
+	C(sys_send, "send system calls on data sockets")                               \
+	C(sys_recv, "receive system calls on data sockets")                            \
+	C(sys_ctrl, "system calls on control sockets")                                 \
+	C(sys_errqueue, "error queue reads")                                           \
+	C(sys_dontneed, "SO_DEVMEM_DONTNEED calls")                                    \
+	C(steps_down, "steps down the ladder, each counted once per NIC and reason")   \
+	C(conns, "connections made (both directions)")                                 \
+	C(strangers, "connections dropped because they could not authenticate")        \
+	C(rx_binds, "receive bindings made")                                           \
+	C(tx_binds, "send bindings made")                                              \
+	C(rules, "flow rules inserted")                                                \
+	C(rules_removed, "flow rules removed")                                         \
+	C(tokens_in_recv, "tokens given back in recvmsg's control data, of tokens_in") \
+	C(sys_ask, "empty sends that only asked for completions")
 
 struct nccl_devmem_counters {
 #define C(field, text) uint64_t field;

@@ -28,7 +28,7 @@ void counter_log_summary(void)
 	nccl_devmem_counters_get(&c, sizeof(c));
 	sent = c.sent_inline + c.sent_copy + c.sent_zerocopy + c.sent_devmem;
 	received = c.recv_inline + c.recv_copy + c.recv_devmem + c.recv_linear;
-	calls = c.sys_send + c.sys_recv + c.sys_ctrl + c.sys_errqueue + c.sys_dontneed;
+	calls = c.sys_send + c.sys_recv + c.sys_ctrl + c.sys_errqueue + c.sys_dontneed + c.sys_ask;
 
 	log_info("sent %" PRIu64 " bytes in %" PRIu64 " messages: devmem %" PRIu64
 		 ", zerocopy %" PRIu64 ", copy %" PRIu64 ", inline %" PRIu64,
@@ -37,11 +37,13 @@ void counter_log_summary(void)
 		 ", linear %" PRIu64 ", copy %" PRIu64 ", inline %" PRIu64,
 		 received, c.msgs_received, c.recv_devmem, c.recv_linear, c.recv_copy,
 		 c.recv_inline);
-	log_info("tokens: %" PRIu64 " issued, %" PRIu64 " given back; zerocopy sends: %" PRIu64
-		 " started, %" PRIu64 " completed (%" PRIu64 " error queue, %" PRIu64
-		 " in band), %" PRIu64 " copied by the kernel",
-		 c.tokens_out, c.tokens_in, c.zc_sends, c.zc_done_errqueue + c.zc_done_inband,
-		 c.zc_done_errqueue, c.zc_done_inband, c.zc_copied);
+	log_info("tokens: %" PRIu64 " issued, %" PRIu64 " given back (%" PRIu64
+		 " in recvmsg); zerocopy sends: %" PRIu64 " started, %" PRIu64
+		 " completed (%" PRIu64 " error queue, %" PRIu64 " in band), %" PRIu64
+		 " copied by the kernel",
+		 c.tokens_out, c.tokens_in, c.tokens_in_recv, c.zc_sends,
+		 c.zc_done_errqueue + c.zc_done_inband, c.zc_done_errqueue, c.zc_done_inband,
+		 c.zc_copied);
 	log_info("system calls: %" PRIu64 " (%.1f per MiB); steps down the ladder: %" PRIu64
 		 ", strangers dropped: %" PRIu64,
 		 calls,

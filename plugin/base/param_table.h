@@ -22,7 +22,7 @@ PARAM_STR(IFNAME, "",
 PARAM_FALLBACK(IFNAME, "NCCL_SOCKET_IFNAME")
 PARAM_CHOICE(FAMILY, "auto", "auto|inet|inet6", "Address family of the connections. auto takes IPv4 where an interface has both.")
 PARAM_CHOICE(REQUIRE, "none", "none|zerocopy|devmem",
-	     "Lowest rung of the ladder that is acceptable. A step below it is an error instead of a warning.")
+	     "Lowest rung of the ladder that is acceptable. A step below it is an error instead of a warning. devmem is about receiving, and about sending from dmabufs; zerocopy is about sending.")
 PARAM_CHOICE(SEND, "auto", "auto|copy|zerocopy|devmem", "Highest send path to try. auto is devmem for dmabuf memory and zerocopy for host memory.")
 PARAM_CHOICE(RECV, "auto", "auto|copy|devmem", "Highest receive path to try.")
 PARAM_CHOICE(POOL_MEMORY, "auto", "auto|udmabuf|dmaheap|drm",
@@ -40,6 +40,8 @@ PARAM_SIZE(RCVBUF, 0, 0, 1 << 30, "SO_RCVBUF of data sockets. 0 leaves it to the
 PARAM_STR(CONGESTION, "", "TCP congestion control of data sockets (TCP_CONGESTION). Empty: the system's default.")
 PARAM_INT(CONNECT_TIMEOUT, 20000, 100, 3600000, "Milliseconds until a connection that does not come up is an error.")
 PARAM_INT(PEER_TIMEOUT, 30000, 1000, 3600000, "Milliseconds of silence of a dead host until it is an error. A host that answers is not dead, however long its process takes to receive.")
+PARAM_BOOL(ZC_NOTIFICATION, 1, "Whether sends bring completions back in sendmsg's control data where the kernel can do that (kernel-patches/7.2). Otherwise the error queue is read.")
+PARAM_BOOL(RECYCLE, 1, "Whether receives give tokens back in recvmsg's control data where the kernel can do that (kernel-patches/7.2). Otherwise SO_DEVMEM_DONTNEED does.")
 PARAM_BOOL(NIC_SETUP, 1, "Whether the plugin may set header split, RSS and flow rules itself. What it changed is put back at the end.")
 PARAM_STR(STATE_DIR, "/run/nccl-devmem", "Where it is recorded what was changed on a NIC, so that the next start can put it back after a crash.")
 PARAM_CHOICE(LOG, "info", "error|warn|info|debug", "Lines up to this level are handed to NCCL's logger.")

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/counter.h"
+#include "base/kernel.h"
 #include "base/log.h"
 #include "base/param.h"
 #include "comm/net_internal.h"
@@ -104,6 +105,7 @@ static int init_first(void)
 	int i, r;
 
 	param_load();
+	kernel_probe();
 	nic_restore_stale();
 	filter = param_str(PARAM_IFNAME);
 	r = nic_list(filter, family(), &net.nics, &net.n_nics, &why);

@@ -13,6 +13,7 @@
 #include "base/param.h"
 #include "comm/comm.h"
 #include "comm/ctrl_stream.h"
+#include "path/zc_send.h"
 
 /* Zerocopy sends in a row that the kernel copied after all, until we stop asking for it. */
 #define COPIED_RUN_MAX 8
@@ -350,7 +351,7 @@ static int push_chunk(struct send_comm *sc, int i)
 			return moved;
 		if (n == -ENOBUFS && ds->zc && ds->zc->outstanding) {
 			/* The kernel's room for notifications is used up by finished ones: fetch them, then go on. */
-			int r = zc_tracker_reap(ds->zc, ds->fd);
+			int r = zc_reap(ds);
 
 			if (r < 0)
 				return r;
@@ -442,9 +443,9 @@ static int reap(struct send_comm *sc)
 
 		if (!ds->zc || !ds->zc->outstanding)
 			continue;
-		r = zc_tracker_reap(ds->zc, ds->fd);
+		r = zc_reap(ds);
 		if (r < 0)
-			return comm_fail(&sc->base, r, "reading the error queue");
+			return comm_fail(&sc->base, r, "fetching completions");
 		if (sc->zerocopy && ds->zc->copied_run >= COPIED_RUN_MAX) {
 			sc->zerocopy = false;
 			verdict_set(&sc->no_zerocopy, -EOPNOTSUPP, NULL,

@@ -57,13 +57,14 @@ static bool say_once(uint64_t key)
 	return first;
 }
 
-static bool rung_is_allowed(enum rung r)
+/* Receiving has no zerocopy rung between devmem and copy: there REQUIRE=zerocopy asks for nothing. */
+static bool rung_is_allowed(enum direction dir, enum rung r)
 {
 	switch (param_choice(PARAM_REQUIRE)) {
 	case REQUIRE_DEVMEM:
 		return r >= RUNG_DEVMEM;
 	case REQUIRE_ZEROCOPY:
-		return r >= RUNG_ZEROCOPY;
+		return r >= RUNG_ZEROCOPY || dir == DIR_RECV;
 	default:
 		return true;
 	}
@@ -73,7 +74,7 @@ int ladder_step_down(const char *nic_name, enum direction dir, enum rung from, e
 		     const struct verdict *why)
 {
 	const char *remedy = why->remedy[0] ? "; remedy: " : "";
-	bool allowed = rung_is_allowed(to);
+	bool allowed = rung_is_allowed(dir, to);
 	unsigned int kind = 1 + dir + 2 * (unsigned int)from + 8 * (unsigned int)to +
 			    32 * (unsigned int)!allowed;
 

@@ -9,10 +9,11 @@
 #include <sys/uio.h>
 
 #include "base/counter.h"
+#include "base/kernel.h"
 #include "base/log.h"
 #include "path/gather.h"
 #include "path/path.h"
-#include "uapi/devmem.h"
+#include "uapi/series.h"
 
 /* Frags a receive call can tell of. With MSS-sized frags about 0.6 MiB, with whole 4 KiB niovs 1.6 MiB. */
 #define FRAGS_PER_CALL 400
@@ -74,11 +75,43 @@ static int parse_cmsg(struct data_sock *ds, struct cmsghdr *c, struct recv_resul
 	return 0;
 }
 
+/*
+ * recvmsg() that gives the tokens held back on the way in, where the kernel can do that. They are free, and their ids may
+ * come out again, before the first byte is received; so they leave the ledger before the new ones enter it.
+ */
+static ssize_t recv_and_recycle(struct data_sock *ds, struct msghdr *msg)
+{
+	struct cmsghdr *head = msg->msg_control;
+	struct token_range batch[DEVMEM_DONTNEED_TOKENS];
+	uint32_t n_ranges, asked, freed;
+	ssize_t n;
+	int r;
+
+	counter_inc(sys_recv);
+	asked = kernel_features()->recycle ? token_ledger_batch(ds->ledger, batch, &n_ranges) : 0;
+	if (!asked) {
+		n = recvmsg(ds->fd, msg, MSG_SOCK_DEVMEM | MSG_DONTWAIT);
+		return n < 0 ? -errno : n;
+	}
+	token_request_fill(head, batch, n_ranges);
+	n = recvmsg(ds->fd, msg, MSG_SOCK_DEVMEM | MSG_SOCK_DEVMEM_DONTNEED | MSG_DONTWAIT);
+	if (n < 0)
+		n = -errno;
+	if (!token_request_answer(head, &freed))
+		return n < 0 ? n : -EPROTO;
+	r = token_ledger_freed(ds->ledger, asked, freed);
+	return r < 0 ? r : n;
+}
+
 static ssize_t recv_devmem(struct data_sock *ds, const struct mr *mr, uint8_t *p, size_t len)
 {
-	/* Aligned for cmsghdr. 16 KiB of stack: NCCL's threads have the usual 8 MiB. */
+	/*
+	 * Aligned for cmsghdr; the frags' messages behind the answer about tokens. 16 KiB of stack: NCCL's threads have the
+	 * usual 8 MiB.
+	 */
 	_Alignas(struct cmsghdr) char
-		control[FRAGS_PER_CALL * CMSG_SPACE(sizeof(struct dmabuf_cmsg))];
+		control[CMSG_SPACE(sizeof(uint32_t)) +
+			FRAGS_PER_CALL * CMSG_SPACE(sizeof(struct dmabuf_cmsg))];
 	uint8_t *dst = mr_cpu(mr, p);
 	struct iovec iov = { .iov_base = dst, .iov_len = len };
 	struct msghdr msg = {
@@ -99,17 +132,15 @@ static ssize_t recv_devmem(struct data_sock *ds, const struct mr *mr, uint8_t *p
 			return r;
 	}
 
-	counter_inc(sys_recv);
-	n = recvmsg(ds->fd, &msg, MSG_SOCK_DEVMEM | MSG_DONTWAIT);
+	n = recv_and_recycle(ds, &msg);
 	if (n == 0)
 		return -ECONNRESET;
-	if (n < 0) {
-		if (errno == EINTR)
-			return -EAGAIN;
-		if (errno == KERNEL_ETOOSMALL)
-			return -ENOBUFS;
-		return -errno;
-	}
+	if (n == -EINTR)
+		return -EAGAIN;
+	if (n == -KERNEL_ETOOSMALL)
+		return -ENOBUFS;
+	if (n < 0)
+		return n;
 
 	res.n = 0;
 	res.total = 0;
@@ -140,7 +171,14 @@ static ssize_t recv_devmem(struct data_sock *ds, const struct mr *mr, uint8_t *p
 
 static int recycle_devmem(struct data_sock *ds, int idle)
 {
-	if (!ds->ledger->held || (!idle && ds->ledger->held < ds->batch))
+	uint32_t keep = ds->batch;
+
+	/* Where the next receive takes them back for nothing, up to a batch may wait for it even when it is a while off. */
+	if (idle && !kernel_features()->recycle)
+		keep = 0;
+	if (!idle && kernel_features()->recycle)
+		return 0;
+	if (ds->ledger->held <= keep)
 		return 0;
 	return token_ledger_release(ds->ledger, ds->fd);
 }
