@@ -26,7 +26,8 @@ static struct figures figures_of(const struct nccl_devmem_counters *c)
 		.bytes_sent = c->sent_inline + c->sent_copy + c->sent_zerocopy + c->sent_devmem,
 		.bytes_received = c->recv_inline + c->recv_copy + c->recv_devmem + c->recv_linear,
 		.completions = c->zc_done_errqueue + c->zc_done_inband,
-		.data_syscalls = c->sys_send + c->sys_recv + c->sys_errqueue + c->sys_dontneed,
+		.data_syscalls =
+			c->sys_send + c->sys_recv + c->sys_errqueue + c->sys_dontneed + c->sys_ask,
 	};
 	double mib = (double)f.bytes_sent / (1 << 20);
 
@@ -61,8 +62,8 @@ void job_summary_print(const struct job_summary *s, FILE *out, const char *prefi
 		c->recv_inline);
 	fprintf(out,
 		"%s  tokens          %" PRIu64 " issued, %" PRIu64 " recycled (%" PRIu64
-		" fragments)\n",
-		prefix, c->tokens_out, c->tokens_in, c->frags);
+		" in recvmsg; %" PRIu64 " fragments)\n",
+		prefix, c->tokens_out, c->tokens_in, c->tokens_in_recv, c->frags);
 	fprintf(out,
 		"%s  zerocopy sends  %" PRIu64 ", completions %" PRIu64 ": in-band %" PRIu64
 		", error queue %" PRIu64 "; copied after all %" PRIu64 "\n",
@@ -70,9 +71,10 @@ void job_summary_print(const struct job_summary *s, FILE *out, const char *prefi
 		c->zc_copied);
 	fprintf(out,
 		"%s  system calls    %.1f per MiB sent on data sockets: send %" PRIu64
-		", receive %" PRIu64 ", error queue %" PRIu64 ", dontneed %" PRIu64 "\n",
+		", receive %" PRIu64 ", error queue %" PRIu64 ", dontneed %" PRIu64
+		", asking for completions %" PRIu64 "\n",
 		prefix, f.data_syscalls_per_mib, c->sys_send, c->sys_recv, c->sys_errqueue,
-		c->sys_dontneed);
+		c->sys_dontneed, c->sys_ask);
 	fprintf(out,
 		"%s                  %" PRIu64
 		" on control sockets, where waiting for the peer is polling\n",
