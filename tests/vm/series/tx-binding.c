@@ -21,8 +21,8 @@
 
 #include "../../../include/uapi/netdev_genl.h"
 
-#define EXIT_SKIP	77
-#define BINDINGS_MAX	64
+#define EXIT_SKIP    77
+#define BINDINGS_MAX 64
 
 static void die(const char *what)
 {
@@ -41,8 +41,7 @@ static int dmabuf_make(void)
 		fprintf(stderr, "tx-binding: skip: /dev/udmabuf: %s\n", strerror(errno));
 		exit(EXIT_SKIP);
 	}
-	if (mem < 0 || ftruncate(mem, (off_t)create.size) ||
-	    fcntl(mem, F_ADD_SEALS, F_SEAL_SHRINK))
+	if (mem < 0 || ftruncate(mem, (off_t)create.size) || fcntl(mem, F_ADD_SEALS, F_SEAL_SHRINK))
 		die("memfd");
 	create.memfd = (uint32_t)mem;
 	fd = ioctl(dev, UDMABUF_CREATE, &create);

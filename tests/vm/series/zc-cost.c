@@ -26,8 +26,8 @@
 
 #include "../../../include/uapi/series.h"
 
-#define ROUNDS	400
-#define SLOTS	16
+#define ROUNDS 400
+#define SLOTS  16
 
 static uint8_t data[1 << 16];
 static bool supported = true;
@@ -39,8 +39,8 @@ static union {
 
 /* What is done and timed. */
 enum op {
-	OP_SEND,	/* sendmsg with control data as @slots says */
-	OP_ERRQUEUE,	/* recvmsg(MSG_ERRQUEUE) */
+	OP_SEND,     /* sendmsg with control data as @slots says */
+	OP_ERRQUEUE, /* recvmsg(MSG_ERRQUEUE) */
 	OP_POLL,
 };
 
@@ -48,9 +48,9 @@ struct measure {
 	const char *name;
 	enum op op;
 	bool zerocopy;
-	int slots;	/* -1: no control data */
-	int before;	/* zerocopy sends that are finished before it */
-	int ranges;	/* expected in the answer, -1: any */
+	int slots;  /* -1: no control data */
+	int before; /* zerocopy sends that are finished before it */
+	int ranges; /* expected in the answer, -1: any */
 };
 
 static void die(const char *what)
@@ -99,8 +99,8 @@ static uint64_t once(const struct measure *m, int tx, int rx, size_t len)
 	if (m->before > 1)
 		setsockopt(tx, SOL_SOCKET, SO_TIMESTAMPING, &none, sizeof(none));
 	if (m->slots >= 0) {
-		size_t size = sizeof(struct zc_notification) +
-			      (size_t)m->slots * sizeof(struct zc_range);
+		size_t size =
+			sizeof(struct zc_notification) + (size_t)m->slots * sizeof(struct zc_range);
 
 		control.cmsg.cmsg_level = SOL_SOCKET;
 		control.cmsg.cmsg_type = SCM_ZC_NOTIFICATION;
