@@ -30,6 +30,8 @@ PARAM_CHOICE(POOL_MEMORY, "auto", "auto|udmabuf|dmaheap|drm",
 PARAM_STR(DRM_DEVICE, "", "DRM node for drm memory, for instance /dev/dri/card0. Empty: the first node that can export a dumb buffer.")
 PARAM_SIZE(POOL_SIZE, 64 << 20, 1 << 20, 4095LL << 20,
 	   "Receive pool for each NIC. Kept above the sum of the receive buffers of all data sockets: connections that would exceed it are received by copy.")
+PARAM_SIZE(NIOV_SIZE, 0, 0, 128 << 10,
+	   "Size of the pieces (net_iovs) that the receive pool is divided into: a power of two from 4K. More than a page needs kernel-patches/7.2, a NIC driver that takes it, and memory in long runs (dmaheap has it, udmabuf not); smaller sizes are tried where that is not so. 0 chooses: 64K in pools from 64M up, else a page.")
 PARAM_INT(QUEUES, 1, 1, 64, "RX queues of each NIC to bind to the pool; taken from the highest free queue down, queue 0 is never taken.")
 PARAM_INT(SOCKETS, 0, 0, 16, "Data sockets a connection. 0 chooses: 1 on loopback, else 2, 4 from 50 Gbit/s, 8 from 100 Gbit/s.")
 PARAM_SIZE(CHUNK_SIZE, 128 << 10, 4 << 10, 4 << 20, "Largest piece of a message given to one data socket at a time.")

@@ -101,6 +101,12 @@ int nic_rx_steer(struct nic_rx *rx, const struct sockaddr *local, const struct s
 /* Unknown and already removed rules are ignored. */
 void nic_rx_unsteer(struct nic_rx *rx, uint32_t rule);
 
+/*
+ * Bytes of a net_iov of the binding: a page, or more where the kernel can (kernel-patches/7.2, NCCL_DEVMEM_NIOV_SIZE). A frag
+ * never spans two, and a token holds back all of the one its frag lies in.
+ */
+uint32_t nic_rx_niov_size(const struct nic_rx *rx);
+
 /* Names for the log: bound queues ("3" or "3-5"). Valid as long as @rx. */
 const char *nic_rx_queues(const struct nic_rx *rx);
 

@@ -105,12 +105,14 @@ int nic_netdev_rx_queues(int ifindex, struct nic_queue **ret_queues, unsigned in
 static int nic_bind_on_reply(const struct nlmsghdr *nlh, void *arg)
 {
 	struct nlattr *tb[NDEV_A_DMABUF_MAX + 1];
-	uint32_t *id = arg;
+	struct nic_binding *b = arg;
 
 	if (genlmsg_parse((struct nlmsghdr *)nlh, 0, tb, NDEV_A_DMABUF_MAX, NULL) < 0 ||
 	    !tb[NDEV_A_DMABUF_ID])
 		return -EPROTO;
-	*id = nla_get_u32(tb[NDEV_A_DMABUF_ID]);
+	b->id = nla_get_u32(tb[NDEV_A_DMABUF_ID]);
+	if (tb[NDEV_A_DMABUF_RX_PAGE_SIZE] && nla_len(tb[NDEV_A_DMABUF_RX_PAGE_SIZE]) == 4)
+		b->niov_size = nla_get_u32(tb[NDEV_A_DMABUF_RX_PAGE_SIZE]);
 	return 0;
 }
 
@@ -129,36 +131,42 @@ static int nic_bind_queues_put(struct nl_msg *msg, const unsigned int *queues, u
 }
 
 static int nic_bind(struct nic_nl *nl, uint8_t cmd, int ifindex, int dmabuf_fd,
-		    const unsigned int *queues, unsigned int n_queues, uint32_t *ret_id)
+		    const unsigned int *queues, unsigned int n_queues, struct nic_binding *b)
 {
 	struct nl_msg *msg = nic_nl_msg(nl, cmd, 0);
-	uint32_t id = 0;
+	struct nic_binding answer = { 0 };
 	int ret;
 
 	if (!msg)
 		return -ENOMEM;
 	if (nla_put_u32(msg, NDEV_A_DMABUF_IFINDEX, (uint32_t)ifindex) < 0 ||
 	    nla_put_u32(msg, NDEV_A_DMABUF_FD, (uint32_t)dmabuf_fd) < 0 ||
-	    nic_bind_queues_put(msg, queues, n_queues) < 0) {
+	    nic_bind_queues_put(msg, queues, n_queues) < 0 ||
+	    (b->niov_size && nla_put_u32(msg, NDEV_A_DMABUF_RX_PAGE_SIZE, b->niov_size) < 0)) {
 		nlmsg_free(msg);
 		return -ENOMEM;
 	}
-	ret = nic_nl_call(nl, msg, nic_bind_on_reply, &id);
+	ret = nic_nl_call(nl, msg, nic_bind_on_reply, &answer);
 	if (ret)
 		return ret;
-	if (!id)
+	if (!answer.id)
 		return -EPROTO;
-	*ret_id = id;
+	*b = answer;
 	return 0;
 }
 
 int nic_netdev_bind_rx(struct nic_nl *nl, int ifindex, int dmabuf_fd, const unsigned int *queues,
-		       unsigned int n_queues, uint32_t *ret_id)
+		       unsigned int n_queues, struct nic_binding *binding)
 {
-	return nic_bind(nl, NDEV_CMD_BIND_RX, ifindex, dmabuf_fd, queues, n_queues, ret_id);
+	return nic_bind(nl, NDEV_CMD_BIND_RX, ifindex, dmabuf_fd, queues, n_queues, binding);
 }
 
 int nic_netdev_bind_tx(struct nic_nl *nl, int ifindex, int dmabuf_fd, uint32_t *ret_id)
 {
-	return nic_bind(nl, NDEV_CMD_BIND_TX, ifindex, dmabuf_fd, NULL, 0, ret_id);
+	struct nic_binding b = { 0 };
+	int err = nic_bind(nl, NDEV_CMD_BIND_TX, ifindex, dmabuf_fd, NULL, 0, &b);
+
+	if (!err)
+		*ret_id = b.id;
+	return err;
 }

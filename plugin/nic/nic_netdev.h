@@ -30,6 +30,15 @@ struct nic_queue {
 int nic_netdev_rx_queues(int ifindex, struct nic_queue **ret_queues, unsigned int *ret_n);
 
 /*
+ * @niov_size: for receiving; the size of the net_iovs to divide the dmabuf into, 0 for the kernel's own choice, a page. On
+ * return the size in use as the kernel tells it, 0 if it does not: then it does not know the attribute.
+ */
+struct nic_binding {
+	uint32_t id;
+	uint32_t niov_size;
+};
+
+/*
  * Bind @dmabuf_fd (borrowed) to RX queues, or for sending. The binding lives as
  * long as the socket in @nl, which the caller has opened and which must not be used for anything
  * else until it is closed. Returns 0 or the kernel's errno, with its words in @nl->ext.
@@ -39,7 +48,7 @@ int nic_netdev_rx_queues(int ifindex, struct nic_queue **ret_queues, unsigned in
  * net/core/netdev-genl.c). That is how to probe without changing anything.
  */
 int nic_netdev_bind_rx(struct nic_nl *nl, int ifindex, int dmabuf_fd, const unsigned int *queues,
-		       unsigned int n_queues, uint32_t *ret_id);
+		       unsigned int n_queues, struct nic_binding *binding);
 int nic_netdev_bind_tx(struct nic_nl *nl, int ifindex, int dmabuf_fd, uint32_t *ret_id);
 
 #endif

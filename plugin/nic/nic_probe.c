@@ -47,6 +47,7 @@ static int no_kernel(const struct nic *nic, const char *what, struct verdict *wh
 static int bind_nothing(const struct nic *nic, bool tx, struct nic_nl *nl)
 {
 	const unsigned int queue = 0;
+	struct nic_binding b = { 0 };
 	uint32_t id;
 	int err;
 
@@ -56,7 +57,7 @@ static int bind_nothing(const struct nic *nic, bool tx, struct nic_nl *nl)
 		return err;
 	}
 	err = tx ? nic_netdev_bind_tx(nl, nic->ifindex, -1, &id)
-		 : nic_netdev_bind_rx(nl, nic->ifindex, -1, &queue, 1, &id);
+		 : nic_netdev_bind_rx(nl, nic->ifindex, -1, &queue, 1, &b);
 	return err ? err : -EPROTO;
 }
 

@@ -32,6 +32,10 @@ struct nic_rx_rule {
 	bool foreign;
 };
 
+/* Without NCCL_DEVMEM_NIOV_SIZE: net_iovs of this size in dmabufs that hold at least so many of them. */
+#define NIC_NIOV_AUTO	    (64U << 10)
+#define NIC_NIOV_AUTO_LEAST 1024
+
 /*
  * @pid: who made it; in a forked child nothing of it may touch the NIC.
  * @tag: names it in the record. @flows[i]: rules that lead to @queues[i].
@@ -44,6 +48,7 @@ struct nic_rx {
 	pid_t pid;
 	uint32_t tag;
 	uint32_t dmabuf;
+	uint32_t niov_size;
 	struct nic_nl nl;
 	unsigned int queues[NIC_OWNER_QUEUES_MAX];
 	unsigned int flows[NIC_OWNER_QUEUES_MAX];
@@ -63,6 +68,59 @@ static bool nic_rx_is_ours(const struct nic_rx *rx)
 	return rx->nl.sk && rx->pid == getpid();
 }
 
+/*
+ * The net_iov size to try first, 0 for the page that every kernel has. Large ones make receiving cheaper, since the cost is
+ * one of frags; but each token holds a whole one, so unless asked for they need a pool of many.
+ */
+static uint32_t nic_niov_size_wanted(int dmabuf_fd)
+{
+	uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);
+	uint32_t want = (uint32_t)param_int(PARAM_NIOV_SIZE);
+	off_t size = lseek(dmabuf_fd, 0, SEEK_END);
+
+	if (!want)
+		want = size / NIC_NIOV_AUTO >= NIC_NIOV_AUTO_LEAST ? NIC_NIOV_AUTO : page;
+	return want > page ? want : 0;
+}
+
+/*
+ * Binds with the largest net_iovs that kernel, driver and memory take, from the wanted size down in powers of four. A kernel
+ * that takes the attribute but does not answer with the size means something else by it: then bind without.
+ */
+static int nic_rx_bind_queues(struct nic_rx *rx, int dmabuf_fd)
+{
+	uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);
+	uint32_t size = nic_niov_size_wanted(dmabuf_fd);
+	struct nic_binding b;
+	char why[sizeof(rx->nl.ext)] = "";
+	int err;
+
+	for (;;) {
+		b.niov_size = size > page ? size : 0;
+		err = nic_nl_open(&rx->nl, NDEV_FAMILY);
+		if (err)
+			return err;
+		err = nic_netdev_bind_rx(&rx->nl, rx->ifindex, dmabuf_fd, rx->queues, rx->n_queues,
+					 &b);
+		if (size <= page || (!err && b.niov_size == size) ||
+		    (err && err != -EINVAL && err != -EOPNOTSUPP && err != -E2BIG))
+			break;
+		if (err && !why[0])
+			snprintf(why, sizeof(why), "%s",
+				 rx->nl.ext[0] ? rx->nl.ext : strerror(-err));
+		size = err ? size / 4 : 0;
+		nic_nl_close(&rx->nl);
+	}
+	if (err)
+		return err;
+	rx->dmabuf = b.id;
+	rx->niov_size = b.niov_size ? b.niov_size : page;
+	if (param_int(PARAM_NIOV_SIZE) > rx->niov_size)
+		log_warn("%s: net_iovs of %u bytes instead of %lld: %s", rx->name, rx->niov_size,
+			 (long long)param_int(PARAM_NIOV_SIZE), why);
+	return 0;
+}
+
 /* Everything that changes the NIC; on failure the caller settles. */
 static int nic_rx_make(struct nic_rx *rx, struct nic_state *st, int dmabuf_fd, struct verdict *why)
 {
@@ -75,11 +133,7 @@ static int nic_rx_make(struct nic_rx *rx, struct nic_state *st, int dmabuf_fd, s
 	err = nic_setup_apply(st, rx->queues, rx->n_queues, why);
 	if (err)
 		return err;
-	err = nic_nl_open(&rx->nl, NDEV_FAMILY);
-	if (err)
-		return verdict_set(why, err, NULL, "%s: netlink: %s", rx->name, strerror(-err));
-	err = nic_netdev_bind_rx(&rx->nl, rx->ifindex, dmabuf_fd, rx->queues, rx->n_queues,
-				 &rx->dmabuf);
+	err = nic_rx_bind_queues(rx, dmabuf_fd);
 	if (err) {
 		verdict_set(why, err == -EEXIST ? -EBUSY : err, NULL,
 			    "%s: bind-rx to queue %s: %s%s%s", rx->name, rx->queue_text,
@@ -164,10 +218,16 @@ int nic_rx_bind(const struct nic *nic, int dmabuf_fd, unsigned int n_queues, str
 		return err;
 	}
 	counter_inc(rx_binds);
-	log_info("%s: bound dmabuf %u to RX queue %s", rx->name, rx->dmabuf, rx->queue_text);
+	log_info("%s: bound dmabuf %u to RX queue %s, net_iovs of %u bytes", rx->name, rx->dmabuf,
+		 rx->queue_text, rx->niov_size);
 	verdict_set(why, 0, NULL, "%s: devmem receive on queue %s", rx->name, rx->queue_text);
 	*ret = rx;
 	return 0;
+}
+
+uint32_t nic_rx_niov_size(const struct nic_rx *rx)
+{
+	return rx->niov_size;
 }
 
 const char *nic_rx_queues(const struct nic_rx *rx)

@@ -22,9 +22,6 @@
 #define RESERVE_MIN   (256UL << 10)
 #define RESERVE_SHARE 64
 
-/* Most pool memory that one token holds: a niov is a page (net/core/devmem.c). */
-#define NIOV_SIZE ((size_t)sysconf(_SC_PAGESIZE))
-
 int data_sock_enable_zerocopy(struct data_sock *ds)
 {
 	struct zc_tracker *zc;
@@ -110,7 +107,8 @@ int data_sock_steer(struct data_sock *ds, struct pool *pool, struct verdict *why
 	ds->pool = pool;
 	ds->ledger = ledger;
 	ds->reserved = bytes;
-	ds->batch = (uint32_t)(bytes / 4 / NIOV_SIZE);
+	/* A token holds back a whole niov. */
+	ds->batch = (uint32_t)(bytes / 4 / nic_rx_niov_size(pool->rx));
 	return 0;
 
 unreserve:
