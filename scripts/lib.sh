@@ -60,7 +60,7 @@ build_tree() {
 		>"$log" 2>&1 || { tail -n 30 "$log" >&2; die "the build failed; all of it is in $log"; }
 }
 
-# The UML kernel and sdm, from the cache or built. Fills $kernel_source, $kernel and $sdm_module.
+# The UML kernel and sdm, from the cache or built; arguments go to build-kernel. Fills $kernel_source, $kernel and $sdm_module.
 build_guest_kernel() {
 	local out
 
