@@ -123,7 +123,10 @@ static void result_check(size_t frags)
 static ssize_t receive_by_uring(int fd, struct msghdr *msg, int flags)
 {
 	struct io_uring_sqe sqe = {
-		.opcode = IORING_OP_RECVMSG, .fd = fd, .addr = (uintptr_t)msg, .len = 1,
+		.opcode = IORING_OP_RECVMSG,
+		.fd = fd,
+		.addr = (uintptr_t)msg,
+		.len = 1,
 		.msg_flags = (uint32_t)flags,
 	};
 	struct io_uring_cqe cqe;
@@ -178,20 +181,21 @@ static void frags_take(struct msghdr *msg, size_t len)
 	for (cm = CMSG_FIRSTHDR(msg); cm; cm = CMSG_NXTHDR(msg, cm)) {
 		struct dmabuf_cmsg c;
 
-		if (cm->cmsg_level != SOL_SOCKET || (cm->cmsg_type != SCM_DEVMEM_DMABUF &&
-						     cm->cmsg_type != SCM_DEVMEM_LINEAR))
+		if (cm->cmsg_level != SOL_SOCKET ||
+		    (cm->cmsg_type != SCM_DEVMEM_DMABUF && cm->cmsg_type != SCM_DEVMEM_LINEAR))
 			continue;
 		memcpy(&c, CMSG_DATA(cm), sizeof(c));
 		if (cm->cmsg_type == SCM_DEVMEM_LINEAR) {
 			pattern_check(r.linear + linear, 0, r.got + sum, c.frag_size);
 			linear += c.frag_size;
 		} else {
-			if (c.dmabuf_id != r.bind.id ||
-			    c.frag_offset + c.frag_size > r.buf.size || r.n_held == MAX_HELD)
+			if (c.dmabuf_id != r.bind.id || c.frag_offset + c.frag_size > r.buf.size ||
+			    r.n_held == MAX_HELD)
 				die("frag at %" PRIu64 " of %u", (uint64_t)c.frag_offset,
 				    c.frag_size);
-			r.held[(r.head + r.n_held++) % MAX_HELD] = (struct frag){
-				r.got + sum, c.frag_offset, c.frag_size, c.frag_token };
+			r.held[(r.head + r.n_held++) % MAX_HELD] =
+				(struct frag){ r.got + sum, c.frag_offset, c.frag_size,
+					       c.frag_token };
 			r.frags++;
 			if (c.frag_size > r.largest)
 				r.largest = c.frag_size;
@@ -225,23 +229,46 @@ static void options_parse(int argc, char **argv)
 
 	while ((c = getopt(argc, argv, "i:n:m:H:c:q:N:r:hsSb")) != -1) {
 		switch (c) {
-		case 'i': opt.ifname = optarg; break;
-		case 'n': opt.bytes = strtoull(optarg, NULL, 0); break;
-		case 'm': opt.pool = strtoull(optarg, NULL, 0) << 20; break;
-		case 'H': opt.hold = strtoull(optarg, NULL, 0); break;
-		case 'c': opt.chunk = strtoull(optarg, NULL, 0); break;
-		case 'q': opt.queue = atoi(optarg); break;
-		case 'N': opt.rx_page_size = (uint32_t)strtoul(optarg, NULL, 0); break;
-		case 'r':
-			opt.release = !strcmp(optarg, "recvmsg") ? BY_RECVMSG :
-				      !strcmp(optarg, "uring")	 ? BY_URING :
-								   BY_SETSOCKOPT;
+		case 'i':
+			opt.ifname = optarg;
 			break;
-		case 'h': opt.heap = true; break;
-		case 's': opt.nonblock = true; break;
-		case 'S': opt.storm = true; break;
-		case 'b': opt.bind_only = true; break;
-		default: goto usage;
+		case 'n':
+			opt.bytes = strtoull(optarg, NULL, 0);
+			break;
+		case 'm':
+			opt.pool = strtoull(optarg, NULL, 0) << 20;
+			break;
+		case 'H':
+			opt.hold = strtoull(optarg, NULL, 0);
+			break;
+		case 'c':
+			opt.chunk = strtoull(optarg, NULL, 0);
+			break;
+		case 'q':
+			opt.queue = atoi(optarg);
+			break;
+		case 'N':
+			opt.rx_page_size = (uint32_t)strtoul(optarg, NULL, 0);
+			break;
+		case 'r':
+			opt.release = !strcmp(optarg, "recvmsg") ? BY_RECVMSG
+				      : !strcmp(optarg, "uring") ? BY_URING
+								 : BY_SETSOCKOPT;
+			break;
+		case 'h':
+			opt.heap = true;
+			break;
+		case 's':
+			opt.nonblock = true;
+			break;
+		case 'S':
+			opt.storm = true;
+			break;
+		case 'b':
+			opt.bind_only = true;
+			break;
+		default:
+			goto usage;
 		}
 	}
 	opt.address = argv[optind];
@@ -254,7 +281,8 @@ usage:
 	      "  -N bytes   of a niov		-q queue     to bind (3)\n"
 	      "  -c bytes   a receive (1 MiB)	-H frags     to keep back\n"
 	      "  -s         do not block	-S           a signal every 0.7 ms\n"
-	      "  -b         bind, say so, end\n", stderr);
+	      "  -b         bind, say so, end\n",
+	      stderr);
 	exit(2);
 }
 
@@ -304,12 +332,15 @@ int main(int argc, char **argv)
 		setitimer(ITIMER_REAL, &(struct itimerval){ 0 }, NULL);
 	while (opt.release != BY_SETSOCKOPT && r.n_held) {
 		struct iovec iov = { r.linear, opt.chunk };
-		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = r.control,
+		struct msghdr msg = { .msg_iov = &iov,
+				      .msg_iovlen = 1,
+				      .msg_control = r.control,
 				      .msg_controllen = sizeof(r.control) };
 		size_t frags = request_make(0);
 
 		r.recvmsgs++;
-		if (recvmsg(fd, &msg, MSG_DONTWAIT | MSG_SOCK_DEVMEM | MSG_SOCK_DEVMEM_DONTNEED) > 0)
+		if (recvmsg(fd, &msg, MSG_DONTWAIT | MSG_SOCK_DEVMEM | MSG_SOCK_DEVMEM_DONTNEED) >
+		    0)
 			die("more bytes than were asked for");
 		result_check(frags);
 		r.freed += frags;
@@ -319,7 +350,7 @@ int main(int argc, char **argv)
 		die("%" PRIu64 " frags, %" PRIu64 " freed", r.frags, r.freed);
 	printf("received=%" PRIu64 " frags=%" PRIu64 " freed=%" PRIu64 " setsockopts=%" PRIu64
 	       " receives=%" PRIu64 " repeats=%" PRIu64 " signals=%" PRIu64 " largest=%" PRIu64
-	       "\n", r.got, r.frags, r.freed, r.setsockopts, r.recvmsgs, r.repeats, r.signals,
-	       r.largest);
+	       "\n",
+	       r.got, r.frags, r.freed, r.setsockopts, r.recvmsgs, r.repeats, r.signals, r.largest);
 	return 0;
 }

@@ -42,7 +42,8 @@ static void slot_prepare(struct slot *slot, unsigned int i, uint64_t at, size_t 
 	/* Two pieces, cut where no page ends. */
 	slot->iov[0] = (struct iovec){ (void *)offset, len / 3 };
 	slot->iov[1] = (struct iovec){ (void *)(offset + len / 3), len - len / 3 };
-	slot->msg = (struct msghdr){ .msg_iov = slot->iov, .msg_iovlen = 2,
+	slot->msg = (struct msghdr){ .msg_iov = slot->iov,
+				     .msg_iovlen = 2,
 				     .msg_control = slot->control,
 				     .msg_controllen = sizeof(slot->control) };
 	cm->cmsg_level = SOL_SOCKET;
@@ -54,9 +55,12 @@ static void slot_prepare(struct slot *slot, unsigned int i, uint64_t at, size_t 
 /* MSG_WAITALL: without it a request may send less, and those behind it would follow too early. */
 static struct io_uring_sqe slot_sqe(struct slot *slot, unsigned int i, int fd)
 {
-	return (struct io_uring_sqe){ .opcode = IORING_OP_SENDMSG_ZC, .fd = fd,
-				      .addr = (uintptr_t)&slot->msg, .len = 1,
-				      .msg_flags = MSG_WAITALL, .user_data = i,
+	return (struct io_uring_sqe){ .opcode = IORING_OP_SENDMSG_ZC,
+				      .fd = fd,
+				      .addr = (uintptr_t)&slot->msg,
+				      .len = 1,
+				      .msg_flags = MSG_WAITALL,
+				      .user_data = i,
 				      .ioprio = IORING_SEND_ZC_REPORT_USAGE };
 }
 

@@ -73,7 +73,8 @@ static inline bool uring_next(struct uring *u, struct io_uring_cqe *cqe, bool wa
 		if (!wait)
 			return false;
 		u->enters++;
-		if (syscall(__NR_io_uring_enter, u->fd, 0, 1, IORING_ENTER_GETEVENTS, NULL, 0) < 0 &&
+		if (syscall(__NR_io_uring_enter, u->fd, 0, 1, IORING_ENTER_GETEVENTS, NULL, 0) <
+			    0 &&
 		    errno != EINTR)
 			die("io_uring_enter");
 	}
