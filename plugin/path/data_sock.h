@@ -21,6 +21,7 @@
  * @reserved: bytes of the pool promised to this socket: three quarters for its receive queue, one for tokens held.
  * @batch:    tokens that may wait to be given back together; they fit in that quarter.
  * @rule:     flow rule that steers it, valid if @steered.
+ * @strayed:  packets have come around the bound queues, and that has been said.
  */
 struct data_sock {
 	int fd;
@@ -31,6 +32,7 @@ struct data_sock {
 	uint32_t batch;
 	uint32_t rule;
 	bool steered;
+	bool strayed;
 };
 
 /* Sets SO_ZEROCOPY and makes the tracker. 0 or -errno (kernel without it: -ENOPROTOOPT, -ENOTSUP). */

@@ -103,6 +103,29 @@ static ssize_t recv_and_recycle(struct data_sock *ds, struct msghdr *msg)
 	return r < 0 ? r : n;
 }
 
+/*
+ * @n bytes without a message about them: ordinary packets, copied to the iov, where they belong. One call never mixes them with
+ * packets in the pool (net/ipv4/tcp.c, tcp_recvmsg_locked()). The NIC does so with what it cannot split (IP options, say), and
+ * always after the queue has lost its binding or the flow its rule; that is a step down, to be told.
+ */
+static ssize_t take_readable(struct data_sock *ds, ssize_t n)
+{
+	struct verdict why;
+	int r = 0;
+
+	counter_add(recv_linear, n);
+	if (!ds->strayed) {
+		ds->strayed = true;
+		verdict_set(
+			&why, -ENODEV, NULL,
+			"packets of a steered flow arrive in host memory: were the binding of queue %s or the flow rule "
+			"removed, or can the NIC not split them?",
+			nic_rx_queues(ds->pool->rx));
+		r = ladder_step_down(ds->pool->nic.name, DIR_RECV, RUNG_DEVMEM, RUNG_COPY, &why);
+	}
+	return r < 0 ? r : n;
+}
+
 static ssize_t recv_devmem(struct data_sock *ds, const struct mr *mr, uint8_t *p, size_t len)
 {
 	/*
@@ -150,10 +173,9 @@ static ssize_t recv_devmem(struct data_sock *ds, const struct mr *mr, uint8_t *p
 		if (r < 0)
 			return r;
 	}
-	/*
-	 * After an unbind in mid-stream bytes are counted that no cmsg accounts for: they are lost. A linear piece larger
-	 * than the call cannot be either.
-	 */
+	if (res.n == 0)
+		return take_readable(ds, n);
+	/* Bytes that no message accounts for would be lost, and everything behind them in the wrong place. */
 	if (res.total != (size_t)n || (msg.msg_flags & MSG_CTRUNC)) {
 		log_err("%s: recvmsg returned %zd bytes but told where %zu are%s: was the binding "
 			"of queue %s removed?",
