@@ -12,7 +12,7 @@ jobs=$(nproc)
 build_packages=(cmake gcc make pkg-config libnl-3-dev libnl-genl-3-dev libdrm-dev libjansson-dev zlib1g-dev)
 net_packages=(iproute2 ethtool)
 train_packages=(python3-sklearn)
-test_packages=(libcmocka-dev shellcheck clang-format clang-tidy cppcheck python3 python3-yaml python3-jsonschema binutils)
+test_packages=(libcmocka-dev shellcheck clang-format clang-tidy cppcheck python3 python3-yaml python3-jsonschema binutils bc)
 
 step() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
 note() { printf '    %s\n' "$*"; }
