@@ -140,6 +140,31 @@ static ssize_t receive_by_uring(int fd, struct msghdr *msg, int flags)
 	return cqe.res;
 }
 
+/* A multishot receive has no place of its own for a request: refused. The same without the flag
+ * gets as far as looking for a buffer, and there is none.
+ */
+static void multishot_check(int fd)
+{
+	struct msghdr msg = { 0 };
+	struct io_uring_sqe sqe = {
+		.opcode = IORING_OP_RECVMSG,
+		.fd = fd,
+		.addr = (uintptr_t)&msg,
+		.len = 1,
+		.ioprio = IORING_RECV_MULTISHOT,
+		.flags = IOSQE_BUFFER_SELECT,
+	};
+	struct io_uring_cqe cqe;
+
+	for (int with = 0; with < 2; with++) {
+		sqe.msg_flags = MSG_SOCK_DEVMEM | (with ? MSG_SOCK_DEVMEM_DONTNEED : 0);
+		uring_submit(&r.uring, &sqe, 0);
+		uring_next(&r.uring, &cqe, true);
+		if (cqe.res != (with ? -EINVAL : -ENOBUFS))
+			die("multishot receive, flag %d: %d", with, cqe.res);
+	}
+}
+
 /* One receive, repeated with the very same buffers as long as it is interrupted or there is
  * nothing: what a program that knows nothing of the release does.
  */
@@ -311,6 +336,8 @@ int main(int argc, char **argv)
 	fd = connection_make(opt.ifname, opt.address, true);
 	if (opt.nonblock && fcntl(fd, F_SETFL, O_NONBLOCK))
 		die("O_NONBLOCK");
+	if (opt.release == BY_URING)
+		multishot_check(fd);
 	if (opt.storm)
 		storm_start();
 
