@@ -27,7 +27,7 @@ static struct options {
 	size_t pool, hold, chunk;
 	uint32_t rx_page_size;
 	enum release release;
-	bool heap, nonblock, storm, bind_only, peek;
+	bool heap, nonblock, storm, bind_only;
 	int queue;
 } opt = { .pool = 16 << 20, .chunk = 1 << 20, .queue = 3 };
 
@@ -77,11 +77,10 @@ static void release_by_setsockopt(int fd, size_t keep)
 {
 	struct dmabuf_token tokens[DEVMEM_DONTNEED_TOKENS];
 	size_t n, frags;
-	int ret;
 
 	while ((frags = tokens_take(tokens, &n, keep))) {
-		ret = setsockopt(fd, SOL_SOCKET, SO_DEVMEM_DONTNEED, tokens,
-				 (socklen_t)(n * sizeof(*tokens)));
+		int ret = setsockopt(fd, SOL_SOCKET, SO_DEVMEM_DONTNEED, tokens,
+				     (socklen_t)(n * sizeof(*tokens)));
 		r.setsockopts++;
 		if (ret != (int)frags)
 			die("setsockopt freed %d of %zu", ret, frags);
