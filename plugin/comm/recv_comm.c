@@ -53,23 +53,6 @@ static struct recv_comm *to_recv(struct comm *c)
 	return (struct recv_comm *)c;
 }
 
-/* Undoes data_sock_steer() on the first @n sockets: the rest of the connection is going to be received by copy. */
-static void unsteer(struct recv_comm *rc, int n)
-{
-	int i;
-
-	for (i = 0; i < n; i++) {
-		struct data_sock *ds = &rc->base.socks[i];
-
-		nic_rx_unsteer(ds->pool->rx, ds->rule);
-		pool_unreserve(ds->pool, ds->reserved);
-		free(ds->ledger);
-		ds->ledger = NULL;
-		ds->pool = NULL;
-		ds->steered = false;
-	}
-}
-
 /* Climbs to devmem if it can; @why tells what was in the way. All sockets of a connection take the same path. */
 static int setup_devmem(struct recv_comm *rc, struct verdict *why)
 {
@@ -93,7 +76,8 @@ static int setup_devmem(struct recv_comm *rc, struct verdict *why)
 	for (i = 0; i < c->n_socks; i++) {
 		r = data_sock_steer(&c->socks[i], rc->pool, why);
 		if (r < 0) {
-			unsteer(rc, i);
+			while (i--)
+				data_sock_unsteer(&c->socks[i]);
 			pool_put(rc->pool);
 			rc->pool = NULL;
 			return r;

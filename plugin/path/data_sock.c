@@ -118,7 +118,7 @@ free_ledger:
 	return r;
 }
 
-void data_sock_close(struct data_sock *ds)
+void data_sock_unsteer(struct data_sock *ds)
 {
 	int r;
 
@@ -133,9 +133,17 @@ void data_sock_close(struct data_sock *ds)
 		nic_rx_unsteer(ds->pool->rx, ds->rule);
 	if (ds->pool)
 		pool_unreserve(ds->pool, ds->reserved);
+	free(ds->ledger);
+	ds->ledger = NULL;
+	ds->pool = NULL;
+	ds->steered = false;
+}
+
+void data_sock_close(struct data_sock *ds)
+{
+	data_sock_unsteer(ds);
 	if (ds->fd >= 0)
 		close(ds->fd);
-	free(ds->ledger);
 	free(ds->zc);
 	memset(ds, 0, sizeof(*ds));
 	ds->fd = -1;

@@ -46,7 +46,10 @@ int data_sock_enable_zerocopy(struct data_sock *ds);
  */
 int data_sock_steer(struct data_sock *ds, struct pool *pool, struct verdict *why);
 
-/* Gives back tokens, rule, reservation; closes. Fine for a zeroed socket with fd -1. */
+/* Undoes data_sock_steer(): gives back tokens, rule and reservation. Fine for a socket that is not steered. */
+void data_sock_unsteer(struct data_sock *ds);
+
+/* Unsteers and closes. Fine for a zeroed socket with fd -1. */
 void data_sock_close(struct data_sock *ds);
 
 #endif

@@ -7,7 +7,6 @@
 
 #include "base/counter.h"
 #include "base/kernel.h"
-#include "base/log.h"
 #include "path/zc_send.h"
 #include "uapi/series.h"
 
@@ -60,12 +59,8 @@ static int take_answer(struct zc_tracker *t, const struct zc_control *c)
 		int r = zc_tracker_complete(t, range->lo, range->hi,
 					    range->code & SO_EE_CODE_ZEROCOPY_COPIED);
 
-		if (r < 0) {
-			log_err("zerocopy completion for sends %u..%u, but only %u before %u are "
-				"in flight",
-				range->lo, range->hi, t->outstanding, t->next);
+		if (r < 0)
 			return r;
-		}
 	}
 	counter_add(zc_done_inband, had - t->outstanding);
 	return ask->nr < ASK_RANGES;

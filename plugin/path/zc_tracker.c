@@ -24,19 +24,30 @@ void zc_tracker_sent(struct zc_tracker *t, struct zc_ref *ref)
 	counter_inc(zc_sends);
 }
 
-int zc_tracker_complete(struct zc_tracker *t, uint32_t lo, uint32_t hi, bool copied)
+/* All arithmetic is modulo 2^32: a range is sane if it lies in the window behind @next. */
+static bool is_outstanding(const struct zc_tracker *t, uint32_t lo, uint32_t n)
 {
-	uint32_t n = hi - lo + 1;
 	uint32_t age = t->next - lo;
 	uint32_t i;
 
-	/* All arithmetic is modulo 2^32: a range is sane if it lies in the window behind @next. */
 	if (n == 0 || n > ZC_WINDOW || age > ZC_WINDOW || n > age)
-		return -EPROTO;
+		return false;
 	for (i = 0; i < n; i++)
 		if (!t->ring[(lo + i) % ZC_WINDOW])
-			return -EPROTO;
+			return false;
+	return true;
+}
 
+int zc_tracker_complete(struct zc_tracker *t, uint32_t lo, uint32_t hi, bool copied)
+{
+	uint32_t n = hi - lo + 1;
+	uint32_t i;
+
+	if (!is_outstanding(t, lo, n)) {
+		log_err("zerocopy completion for sends %u..%u, but only %u before %u are in flight",
+			lo, hi, t->outstanding, t->next);
+		return -EPROTO;
+	}
 	for (i = 0; i < n; i++) {
 		struct zc_ref **slot = &t->ring[(lo + i) % ZC_WINDOW];
 
@@ -96,12 +107,8 @@ int zc_tracker_reap(struct zc_tracker *t, int fd)
 
 		r = zc_tracker_complete(t, ee->ee_info, ee->ee_data,
 					ee->ee_code & SO_EE_CODE_ZEROCOPY_COPIED);
-		if (r < 0) {
-			log_err("zerocopy completion for sends %u..%u, but only %u before %u are "
-				"in flight",
-				ee->ee_info, ee->ee_data, t->outstanding, t->next);
+		if (r < 0)
 			return r;
-		}
 		counter_add(zc_done_errqueue, had - t->outstanding);
 	}
 	return (int)(before - t->outstanding);

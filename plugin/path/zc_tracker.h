@@ -43,7 +43,7 @@ static inline bool zc_tracker_full(const struct zc_tracker *t)
 /* A send was accepted. @ref stays referenced until its number is reported. Must not be called when full. */
 void zc_tracker_sent(struct zc_tracker *t, struct zc_ref *ref);
 
-/* Numbers @lo..@hi are finished. -EPROTO, and nothing changed, if any of them is not outstanding. */
+/* Numbers @lo..@hi are finished. -EPROTO, logged and nothing changed, if any of them is not outstanding. */
 int zc_tracker_complete(struct zc_tracker *t, uint32_t lo, uint32_t hi, bool copied);
 
 /*
