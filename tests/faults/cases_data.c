@@ -116,7 +116,7 @@ static void run_flow(size_t (*size_of)(uint32_t i), uint32_t count, uint32_t win
 	plug_close();
 }
 
-/* Around the inline limit (8 KiB), the chunk size (128 KiB), pages, and small odd ones; zeros in between. */
+/* Around the inline limit (8 KiB), the chunk size (256 KiB), pages, and small odd ones; zeros in between. */
 static size_t size_edges(uint32_t i)
 {
 	static const size_t edges[] = {

@@ -84,7 +84,7 @@ static void test_bad_values(void **state)
 		{ "NCCL_DEVMEM_QUEUES", " 4", "from 1 to 64" },
 		{ "NCCL_DEVMEM_QUEUES", "99999999999999999999", "from 1 to 64" },
 		{ "NCCL_DEVMEM_CHUNK_SIZE", "1T", "from 4K to 4M" },
-		{ "NCCL_DEVMEM_CHUNK_SIZE", "128KB", "the default 128K stays" },
+		{ "NCCL_DEVMEM_CHUNK_SIZE", "128KB", "the default 256K stays" },
 		{ "NCCL_DEVMEM_CHUNK_SIZE", "-4K", "from 4K to 4M" },
 		{ "NCCL_DEVMEM_CHUNK_SIZE", "K", "from 4K to 4M" },
 		{ "NCCL_DEVMEM_CHUNK_SIZE", "9223372036854775807G", "from 4K to 4M" },
@@ -104,7 +104,7 @@ static void test_bad_values(void **state)
 		assert_logged(bad[i].value);
 		assert_logged(bad[i].accepted);
 		assert_int_equal(param_int(PARAM_QUEUES), 1);
-		assert_int_equal(param_int(PARAM_CHUNK_SIZE), 128 << 10);
+		assert_int_equal(param_int(PARAM_CHUNK_SIZE), 256 << 10);
 		assert_true(param_bool(PARAM_NIC_SETUP));
 		assert_int_equal(param_choice(PARAM_SEND), SEND_AUTO);
 	}
