@@ -1,74 +1,41 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * recvmsg() with MSG_SOCK_DEVMEM_DONTNEED as a 32-bit program calls it: its control messages have
- * headers of 12 bytes. This is a 64-bit program that enters the kernel by int 0x80, so no 32-bit C
- * library is needed. The tokens name nothing.
+ * headers of 12 bytes. The tokens name nothing.
  *
  * Exit: 0, 1, 77 where the kernel has no 32-bit system calls, or does not know the flag.
  */
 #include <netinet/in.h>
-#include <signal.h>
 
 #include "endpoint.h"
 
 #if defined(__x86_64__)
 
-enum { NR_RECVMSG_32 = 372 };
+#include "compat32.h"
 
-struct iovec_32 {
-	uint32_t base, len;
-};
-
-struct msghdr_32 {
-	uint32_t name;
-	int32_t namelen;
-	uint32_t iov, iovlen, control, controllen, flags;
-};
-
-struct cmsghdr_32 {
-	uint32_t len;
-	int32_t level, type;
-	uint32_t data[16];
-};
-
-/* Below 4 GiB, where such a program's pointers reach. */
 static struct low {
 	struct msghdr_32 msg;
 	struct iovec_32 iov;
-	struct cmsghdr_32 control;
+	union {
+		struct cmsghdr_32 control;
+		char control_buf[76];
+	};
 	char data[64];
 } * low;
 
-static void on_fault(int sig)
-{
-	static const char text[] = "skip: no 32-bit system calls\n";
-
-	(void)sig;
-	if (write(STDOUT_FILENO, text, sizeof(text) - 1) < 0)
-		_exit(EXIT_WRONG);
-	_exit(EXIT_SKIP);
-}
-
 static int recvmsg_32(int fd, int flags)
 {
-	int ret;
-
-	low->iov = (struct iovec_32){ (uint32_t)(uintptr_t)low->data, sizeof(low->data) };
-	low->msg = (struct msghdr_32){ .iov = (uint32_t)(uintptr_t)&low->iov,
+	low->iov = (struct iovec_32){ low_ptr(low->data), sizeof(low->data) };
+	low->msg = (struct msghdr_32){ .iov = low_ptr(&low->iov),
 				       .iovlen = 1,
-				       .control = (uint32_t)(uintptr_t)&low->control,
-				       .controllen = sizeof(low->control) };
-	__asm__ volatile("int $0x80"
-			 : "=a"(ret)
-			 : "a"(NR_RECVMSG_32), "b"(fd), "c"((uint32_t)(uintptr_t)&low->msg),
-			   "d"(flags)
-			 : "memory", "r8", "r9", "r10", "r11");
-	return ret;
+				       .control = low_ptr(&low->control),
+				       .controllen = sizeof(low->control_buf) };
+	return syscall_32(NR32_RECVMSG, fd, &low->msg, (uint32_t)flags, 0);
 }
 
 static void request(unsigned int n)
 {
-	memset(&low->control, 0xa5, sizeof(low->control));
+	memset(low->control_buf, 0xa5, sizeof(low->control_buf));
 	low->control.len = 12 + n * (uint32_t)sizeof(struct dmabuf_token);
 	low->control.level = SOL_SOCKET;
 	low->control.type = SCM_DEVMEM_DONTNEED;
@@ -96,15 +63,9 @@ int main(void)
 	int listener = socket(AF_INET, SOCK_STREAM, 0), tx = socket(AF_INET, SOCK_STREAM, 0), rx;
 	socklen_t len = sizeof(addr);
 
-	signal(SIGSEGV, on_fault);
-	low = mmap(NULL, sizeof(*low), PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
-	if (low == MAP_FAILED)
-		die("memory below 4 GiB");
+	low = low_alloc(sizeof(*low));
 	request(1);
 	rx = recvmsg_32(tx, MSG_DONTWAIT | MSG_SOCK_DEVMEM_DONTNEED);
-	if (rx == -ENOSYS)
-		on_fault(0);
 	if (rx == -ENOTCONN && !answered()) {
 		printf("skip: this kernel does not know MSG_SOCK_DEVMEM_DONTNEED\n");
 		return EXIT_SKIP;
