@@ -336,7 +336,7 @@ static inline int dmabufs_count(void)
 	int n = -1;
 
 	while (f && fgets(line, sizeof(line), f))
-		if (sscanf(line, "Total %d objects", &n) == 1)
+		if (strstr(line, " objects") && sscanf(line, "Total %d", &n) == 1)
 			break;
 	if (f)
 		fclose(f);
