@@ -60,7 +60,8 @@
  *	is bound: acknowledgments, what is not TCP, headers that are not understood
  * @SDM_RX_CSUM_CHECKED: checksums computed, because the lower device had not
  * @SDM_RX_DROP_RING: the queue held as many packets as its ring size allows
- * @SDM_RX_DROP_NO_NIOV: the bound dma-buf had no free niov
+ * @SDM_RX_DROP_NO_NIOV: the bound dma-buf had no free niov, or its PCI memory is not
+ *	mapped yet (sdm_mem.c)
  * @SDM_RX_DROP_NO_MEMORY: no host memory for an skb
  * @SDM_RX_DROP_CSUM: wrong TCP checksum on a packet that was to be split
  * @SDM_RX_DROP_DOWN: came while the device was down, or its queue went away
@@ -244,10 +245,10 @@ void sdm_queue_purge(struct sdm_queue *q);
 /* sdm_rx.c */
 rx_handler_result_t sdm_rx_handler(struct sk_buff **pskb);
 int sdm_rx_poll(struct napi_struct *napi, int budget);
-void *sdm_dma_to_virt(const struct sdm_dev *sdm, dma_addr_t addr);
 
 /* sdm_tx.c */
 netdev_tx_t sdm_start_xmit(struct sk_buff *skb, struct net_device *dev);
+void sdm_tx_retry(struct sk_buff *skb, struct net_device *dev);
 void sdm_tx_drain(void);
 
 /* sdm_flow.c */

@@ -16,6 +16,7 @@
 #include <net/rtnetlink.h>
 
 #include "sdm.h"
+#include "sdm_mem.h"
 
 #define SDM_FEATURES	(NETIF_F_SG | NETIF_F_HW_CSUM | NETIF_F_ALL_TSO | NETIF_F_GSO_UDP_L4 | \
 			 NETIF_F_HIGHDMA | NETIF_F_RXCSUM | NETIF_F_RXHASH | NETIF_F_NTUPLE)
@@ -420,6 +421,7 @@ static int __init sdm_module_init(void)
 {
 	int err;
 
+	sdm_mem_init();
 	err = sdm_find_dma_dev();
 	if (err)
 		return err;
@@ -442,6 +444,7 @@ static void __exit sdm_module_exit(void)
 {
 	rtnl_link_unregister(&sdm_link_ops);
 	unregister_netdevice_notifier(&sdm_notifier);
+	sdm_mem_exit();
 	sdm_tx_drain();
 	put_device(sdm_dma_dev);
 }

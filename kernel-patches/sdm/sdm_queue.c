@@ -9,6 +9,7 @@
 #include <net/page_pool/helpers.h>
 
 #include "sdm.h"
+#include "sdm_mem.h"
 
 /* niovs (or pages) that wait in the pool's ring instead of going back to the
  * provider; a bound on what is set aside, not on what is in use.
@@ -45,8 +46,17 @@ static struct page_pool *sdm_pool_create(struct sdm_dev *sdm, int idx,
 		.netdev		= sdm->dev,
 		.queue_idx	= idx,
 	};
+	struct page_pool *pool = page_pool_create(&params);
 
-	return page_pool_create(&params);
+	if (!IS_ERR(pool))
+		sdm_mem_pool_add(sdm, pool);
+	return pool;
+}
+
+static void sdm_pool_destroy(struct page_pool *pool)
+{
+	sdm_mem_pool_del(pool);
+	page_pool_destroy(pool);
 }
 
 /* Takes the pool. Packets may have come while the NAPI was off and their
@@ -100,7 +110,7 @@ static void sdm_queues_down(struct sdm_dev *sdm, unsigned int from, unsigned int
 
 		netif_queue_set_napi(dev, i, NETDEV_QUEUE_TYPE_RX, NULL);
 		netif_queue_set_napi(dev, i, NETDEV_QUEUE_TYPE_TX, NULL);
-		page_pool_destroy(sdm_queue_halt(q));
+		sdm_pool_destroy(sdm_queue_halt(q));
 		__netif_napi_del_locked(&q->napi);
 	}
 	/* The rx_handler may be about to queue to one of these, and the list of
@@ -225,7 +235,7 @@ static void sdm_queue_mem_free(struct net_device *dev, void *per_queue_mem)
 {
 	struct sdm_queue_mem *mem = per_queue_mem;
 
-	page_pool_destroy(mem->pool);
+	sdm_pool_destroy(mem->pool);
 }
 
 static int sdm_queue_start(struct net_device *dev, struct netdev_queue_config *qcfg,

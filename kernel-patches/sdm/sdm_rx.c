@@ -6,8 +6,6 @@
  * its owner: over veth that is the sender's socket, whose small queue limit and
  * zerocopy completions then wait for the copy as they would wait for a wire.
  */
-#include <linux/dma-direct.h>
-#include <linux/dma-mapping.h>
 #include <linux/if_vlan.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
@@ -19,6 +17,7 @@
 #include <net/page_pool/helpers.h>
 
 #include "sdm.h"
+#include "sdm_mem.h"
 
 /* niovs never lie closer together than this in one page, so that a reader can use
  * its widest loads on each.
@@ -27,21 +26,6 @@
 
 /* What one packet may carry in niovs; more only comes with BIG TCP. */
 #define SDM_MAX_PAYLOAD	(MAX_SKB_FRAGS * PAGE_SIZE)
-
-/**
- * sdm_dma_to_virt() - where the CPU finds what a DMA address names
- * @sdm: device
- * @addr: DMA address of a niov, for this device
- *
- * The one place that knows that the memory is RAM, and not behind an IOMMU: the
- * device is not on any bus.
- *
- * Return: its address in the kernel
- */
-void *sdm_dma_to_virt(const struct sdm_dev *sdm, dma_addr_t addr)
-{
-	return phys_to_virt(dma_to_phys(sdm->dev->dev.parent, addr));
-}
 
 static struct sdm_queue *sdm_rx_steer(struct sdm_dev *sdm, struct sk_buff *skb)
 {
@@ -160,7 +144,8 @@ static bool sdm_rx_csum_verify(struct sdm_queue *q, const struct sk_buff *skb)
 /* Copies @len bytes at @offset of @from behind the headers of @to. Whole niovs
  * for what fills them; what is left shares a niov with what is left of other packets.
  *
- * Return: bytes copied, less than @len when there are no more niovs
+ * Return: bytes copied, less than @len when there are no more niovs, or one is not
+ * mapped yet
  */
 static unsigned int sdm_rx_fill(struct sdm_queue *q, struct sk_buff *to,
 				const struct sk_buff *from, unsigned int offset,
@@ -188,11 +173,14 @@ static unsigned int sdm_rx_fill(struct sdm_queue *q, struct sk_buff *to,
 		/* From here on @to owns it, and gives it back to the pool. */
 		skb_add_rx_frag_netmem(to, i++, netmem, start, n, size);
 
-		dst = sdm_dma_to_virt(q->sdm, page_pool_get_dma_addr_netmem(netmem));
+		dst = sdm_dma_to_virt(q->sdm, page_pool_get_dma_addr_netmem(netmem), room);
+		if (unlikely(!dst))
+			break;
 		if (WARN_ON_ONCE(skb_copy_bits(from, offset + done, dst + start, n)))
 			break;
 		done += n;
 	}
+	sdm_mem_flush();
 	return done;
 }
 

@@ -25,6 +25,7 @@
 #include <net/sock.h>
 
 #include "sdm.h"
+#include "sdm_mem.h"
 
 /* Copies on their way, each with sdm_tx_done() to be called. */
 static atomic_t sdm_tx_under_way = ATOMIC_INIT(0);
@@ -119,7 +120,8 @@ static void sdm_tx_put(struct sdm_tx_cursor *to, const u8 *data, unsigned int le
 	}
 }
 
-static void sdm_tx_copy_frags(const struct sdm_dev *sdm, const struct sk_buff *from,
+/* Return: false if a part of it is PCI memory that has to be mapped first */
+static bool sdm_tx_copy_frags(const struct sdm_dev *sdm, const struct sk_buff *from,
 			      const struct sk_buff *to)
 {
 	const struct skb_shared_info *shinfo = skb_shinfo(from);
@@ -131,15 +133,19 @@ static void sdm_tx_copy_frags(const struct sdm_dev *sdm, const struct sk_buff *f
 		const void *data;
 
 		if (skb_frag_is_net_iov(frag))
-			data = sdm_dma_to_virt(sdm, skb_frag_dma_map(sdm->dev->dev.parent, frag));
+			data = sdm_dma_to_virt(sdm, skb_frag_dma_map(sdm->dev->dev.parent, frag),
+					       skb_frag_size(frag));
 		else
 			data = skb_frag_address(frag);
+		if (unlikely(!data))
+			return false;
 		sdm_tx_put(&cursor, data, skb_frag_size(frag));
 	}
+	return true;
 }
 
 /* Return: a packet for the lower device in place of @skb, which now belongs to it;
- * NULL without memory, @skb unchanged.
+ * -ENOMEM, or -EAGAIN if sdm_mem_defer() can help; then @skb is unchanged.
  */
 static struct sk_buff *sdm_tx_copy(const struct sdm_dev *sdm, struct sk_buff *skb)
 {
@@ -150,7 +156,7 @@ static struct sk_buff *sdm_tx_copy(const struct sdm_dev *sdm, struct sk_buff *sk
 	copy = alloc_skb_with_frags(headroom + skb_headlen(skb), skb->data_len,
 				    PAGE_ALLOC_COSTLY_ORDER, &err, GFP_ATOMIC | __GFP_NOWARN);
 	if (!copy)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 
 	/* The same headroom, so that the header offsets are the same, too. */
 	skb_reserve(copy, headroom);
@@ -161,14 +167,18 @@ static struct sk_buff *sdm_tx_copy(const struct sdm_dev *sdm, struct sk_buff *sk
 	copy->len += skb->data_len;
 	skb_shinfo(copy)->tx_flags = skb_shinfo(skb)->tx_flags;
 	skb_shinfo(copy)->tskey = skb_shinfo(skb)->tskey;
-	sdm_tx_copy_frags(sdm, skb, copy);
+	if (unlikely(!sdm_tx_copy_frags(sdm, skb, copy))) {
+		kfree_skb(copy);
+		return ERR_PTR(-EAGAIN);
+	}
 
 	sdm_tx_move_charge(skb, copy);
 	sdm_tx_hold(skb, copy);
 	return copy;
 }
 
-netdev_tx_t sdm_start_xmit(struct sk_buff *skb, struct net_device *dev)
+/* @defer: the packet may wait until its memory is mapped */
+static netdev_tx_t sdm_tx(struct sk_buff *skb, struct net_device *dev, bool defer)
 {
 	struct sdm_dev *sdm = netdev_priv(dev);
 	struct sdm_queue *q = &sdm->queues[skb_get_queue_mapping(skb)];
@@ -179,7 +189,9 @@ netdev_tx_t sdm_start_xmit(struct sk_buff *skb, struct net_device *dev)
 		unsigned int bytes = skb->data_len, frags = skb_shinfo(skb)->nr_frags;
 		struct sk_buff *copy = sdm_tx_copy(sdm, skb);
 
-		if (!copy) {
+		if (IS_ERR(copy)) {
+			if (PTR_ERR(copy) == -EAGAIN && defer && sdm_mem_defer(skb))
+				return NETDEV_TX_OK;
 			sdm_count(q, SDM_TX_DROP_NO_MEMORY, 1);
 			kfree_skb(skb);
 			return (__force netdev_tx_t)NET_XMIT_DROP;
@@ -202,4 +214,26 @@ netdev_tx_t sdm_start_xmit(struct sk_buff *skb, struct net_device *dev)
 		sdm_count(q, SDM_TX_DROP_LOWER, 1);
 	}
 	return (__force netdev_tx_t)ret;
+}
+
+netdev_tx_t sdm_start_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	return sdm_tx(skb, dev, true);
+}
+
+/**
+ * sdm_tx_retry() - send what sdm_mem_defer() has taken
+ * @skb: packet
+ * @dev: the sdm; it may be down by now
+ *
+ * Bottom halves are off.
+ */
+void sdm_tx_retry(struct sk_buff *skb, struct net_device *dev)
+{
+	const struct sdm_dev *sdm = netdev_priv(dev);
+
+	if (READ_ONCE(sdm->up))
+		sdm_tx(skb, dev, false);
+	else
+		kfree_skb(skb);
 }

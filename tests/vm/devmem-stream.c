@@ -25,6 +25,7 @@
 #include <netlink/genl/genl.h>
 #include <netlink/netlink.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +38,7 @@
 
 #include "../../include/uapi/devmem.h"
 #include "../../include/uapi/netdev_genl.h"
+#include "../../kernel-patches/bar-exporter/bar_exporter.h"
 
 #ifndef SO_ZEROCOPY
 #define SO_ZEROCOPY 60
@@ -53,12 +55,13 @@ static struct options {
 	bool listen, rx_devmem, tx_devmem, cut, bind_only, dstopts, whole;
 	uint64_t rx_bytes, tx_bytes, seed;
 	size_t pool, hold;
+	int64_t bar;
 	unsigned int queues[16], n_queues;
 	int stall, linger, rcvbuf;
 	double keep_all;
-} opt = { .port = "5000", .pool = 16 << 20, .stall = 20 };
+} opt = { .port = "5000", .pool = 16 << 20, .stall = 20, .bar = -1 };
 
-/* Memory that is a dmabuf: a udmabuf over a sealed memfd. */
+/* Memory that is a dmabuf: a udmabuf over a sealed memfd, or a part of a PCI BAR. */
 struct dmabuf {
 	int fd;
 	uint8_t *mem;
@@ -147,11 +150,28 @@ static void pattern_check(const uint8_t *data, uint64_t seed, uint64_t offset, s
 	}
 }
 
-static void dmabuf_make(struct dmabuf *b, size_t size)
+/* Each takes its part of the BAR behind the last one's. */
+static int dmabuf_make_bar(size_t size)
+{
+	static uint64_t used;
+	struct bar_exporter_create create = { .offset = (uint64_t)opt.bar + used, .size = size };
+	int dev = open("/dev/bar-exporter", O_RDWR | O_CLOEXEC), fd;
+
+	if (dev < 0)
+		die("/dev/bar-exporter");
+	fd = ioctl(dev, BAR_EXPORTER_CREATE, &create);
+	if (fd < 0)
+		die("BAR_EXPORTER_CREATE");
+	close(dev);
+	used += size;
+	return fd;
+}
+
+static int dmabuf_make_ram(size_t size)
 {
 	struct udmabuf_create create = { .size = size };
 	int dev = open("/dev/udmabuf", O_RDWR | O_CLOEXEC);
-	int mem = memfd_create("devmem-stream", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+	int mem = memfd_create("devmem-stream", MFD_ALLOW_SEALING | MFD_CLOEXEC), fd;
 
 	if (dev < 0) {
 		fprintf(stderr, "devmem-stream: skip: /dev/udmabuf: %s\n", strerror(errno));
@@ -160,15 +180,21 @@ static void dmabuf_make(struct dmabuf *b, size_t size)
 	if (mem < 0 || ftruncate(mem, (off_t)size) || fcntl(mem, F_ADD_SEALS, F_SEAL_SHRINK))
 		die("memfd");
 	create.memfd = (uint32_t)mem;
-	b->fd = ioctl(dev, UDMABUF_CREATE, &create);
-	if (b->fd < 0)
+	fd = ioctl(dev, UDMABUF_CREATE, &create);
+	if (fd < 0)
 		die("UDMABUF_CREATE");
+	close(mem);
+	close(dev);
+	return fd;
+}
+
+static void dmabuf_make(struct dmabuf *b, size_t size)
+{
+	b->fd = opt.bar < 0 ? dmabuf_make_ram(size) : dmabuf_make_bar(size);
 	b->size = size;
 	b->mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
 	if (b->mem == MAP_FAILED)
 		die("mmap of the dmabuf");
-	close(mem);
-	close(dev);
 }
 
 static int binding_reply(struct nl_msg *msg, void *arg)
@@ -320,6 +346,8 @@ static bool sender_push(struct sender *s, int fd)
 		if (s->sent + len - s->done > s->buf.size || s->next_id - s->oldest_id == MAX_SENDS)
 			return true; /* wait for completions */
 		pattern_fill(s->buf.mem + at, stream_seed(true), s->sent, len);
+		/* A BAR is mapped write-combining: out with it before the kernel reads it. */
+		atomic_thread_fence(memory_order_seq_cst);
 
 		iov.iov_len = len;
 		iov.iov_base = s->buf.mem + at;
@@ -570,6 +598,7 @@ static const char usage[] =
 	"  -t bytes       send so many; -T the same, by devmem\n"
 	"  -q q[,q...]    receive queues to bind (for -R)\n"
 	"  -m MiB         memory of each direction (16)\n"
+	"  -x MiB         take it from the BAR behind /dev/bar-exporter, from there on\n"
 	"  -H frags       keep so many tokens back\n"
 	"  -D seconds     keep all for so long, then no more than -H says\n"
 	"  -B bytes       receive buffer (SO_RCVBUF; the kernel doubles it)\n"
@@ -586,7 +615,7 @@ static void options_parse(int argc, char **argv)
 	char *list;
 	int c;
 
-	while ((c = getopt(argc, argv, "i:lp:r:R:t:T:q:m:H:D:B:s:S:CL:bOW")) != -1) {
+	while ((c = getopt(argc, argv, "i:lp:r:R:t:T:q:m:x:H:D:B:s:S:CL:bOW")) != -1) {
 		switch (c) {
 		case 'i':
 			opt.ifname = optarg;
@@ -616,6 +645,9 @@ static void options_parse(int argc, char **argv)
 			break;
 		case 'm':
 			opt.pool = strtoull(optarg, NULL, 0) << 20;
+			break;
+		case 'x':
+			opt.bar = (int64_t)strtoull(optarg, NULL, 0) << 20;
 			break;
 		case 'H':
 			opt.hold = strtoull(optarg, NULL, 0);

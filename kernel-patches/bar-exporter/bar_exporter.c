@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * For tests: exports the memory of QEMU's ivshmem, a PCI BAR, in the ways that GPU
+ * drivers export theirs. It has no struct page, and addresses come from
+ * dma_map_resource(). With p2p_only=1 an importer has to say that it can handle such
+ * memory, as of amdgpu, which otherwise moves the buffer to RAM; with 0 it need not,
+ * as of NVIDIA's driver.
+ */
+#include <linux/dma-buf.h>
+#include <linux/dma-mapping.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "bar_exporter.h"
+
+#define BAR_EXPORTER_BAR	2
+/* Entries of the table, so that there is more than one, as of a fragmented VRAM. */
+#define BAR_EXPORTER_CHUNK	SZ_1M
+
+static bool p2p_only;
+module_param(p2p_only, bool, 0644);
+MODULE_PARM_DESC(p2p_only, "refuse importers that do not allow peer to peer");
+
+static unsigned int pins;
+module_param(pins, uint, 0444);
+MODULE_PARM_DESC(pins, "attachments that are pinned now");
+
+/* @phys: of the first byte; constant */
+struct bar_exporter_buf {
+	phys_addr_t	phys;
+	size_t		size;
+};
+
+static struct pci_dev *bar_exporter_pdev;
+static DEFINE_MUTEX(bar_exporter_lock);
+
+static int bar_exporter_attach(struct dma_buf *dmabuf, struct dma_buf_attachment *attach)
+{
+	return p2p_only && !attach->peer2peer ? -EOPNOTSUPP : 0;
+}
+
+static int bar_exporter_pin(struct dma_buf_attachment *attach)
+{
+	mutex_lock(&bar_exporter_lock);
+	pins++;
+	mutex_unlock(&bar_exporter_lock);
+	return 0;
+}
+
+static void bar_exporter_unpin(struct dma_buf_attachment *attach)
+{
+	mutex_lock(&bar_exporter_lock);
+	pins--;
+	mutex_unlock(&bar_exporter_lock);
+}
+
+static void bar_exporter_unmap_sgt(struct device *dev, struct sg_table *sgt, unsigned int nents,
+				   enum dma_data_direction dir)
+{
+	struct scatterlist *sg;
+	unsigned int i;
+
+	for_each_sg(sgt->sgl, sg, nents, i)
+		dma_unmap_resource(dev, sg_dma_address(sg), sg_dma_len(sg), dir, 0);
+	sg_free_table(sgt);
+	kfree(sgt);
+}
+
+static struct sg_table *bar_exporter_map(struct dma_buf_attachment *attach,
+					 enum dma_data_direction dir)
+{
+	const struct bar_exporter_buf *buf = attach->dmabuf->priv;
+	struct scatterlist *sg;
+	struct sg_table *sgt;
+	unsigned int i;
+	int err;
+
+	sgt = kzalloc_obj(*sgt);
+	if (!sgt)
+		return ERR_PTR(-ENOMEM);
+	err = sg_alloc_table(sgt, DIV_ROUND_UP(buf->size, BAR_EXPORTER_CHUNK), GFP_KERNEL);
+	if (err) {
+		kfree(sgt);
+		return ERR_PTR(err);
+	}
+	for_each_sgtable_sg(sgt, sg, i) {
+		size_t offset = (size_t)i * BAR_EXPORTER_CHUNK;
+		size_t len = min_t(size_t, BAR_EXPORTER_CHUNK, buf->size - offset);
+
+		sg_set_page(sg, NULL, len, 0);
+		sg_dma_address(sg) = dma_map_resource(attach->dev, buf->phys + offset, len, dir, 0);
+		if (dma_mapping_error(attach->dev, sg_dma_address(sg))) {
+			bar_exporter_unmap_sgt(attach->dev, sgt, i, dir);
+			return ERR_PTR(-ENOMEM);
+		}
+		sg_dma_len(sg) = len;
+	}
+	return sgt;
+}
+
+static void bar_exporter_unmap(struct dma_buf_attachment *attach, struct sg_table *sgt,
+			       enum dma_data_direction dir)
+{
+	bar_exporter_unmap_sgt(attach->dev, sgt, sgt->nents, dir);
+}
+
+static int bar_exporter_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
+{
+	const struct bar_exporter_buf *buf = dmabuf->priv;
+
+	vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
+	return vm_iomap_memory(vma, buf->phys, buf->size);
+}
+
+static void bar_exporter_release(struct dma_buf *dmabuf)
+{
+	kfree(dmabuf->priv);
+}
+
+static const struct dma_buf_ops bar_exporter_ops = {
+	.attach		= bar_exporter_attach,
+	.pin		= bar_exporter_pin,
+	.unpin		= bar_exporter_unpin,
+	.map_dma_buf	= bar_exporter_map,
+	.unmap_dma_buf	= bar_exporter_unmap,
+	.mmap		= bar_exporter_mmap,
+	.release	= bar_exporter_release,
+};
+
+static int bar_exporter_create(const struct bar_exporter_create *create)
+{
+	u64 bar = pci_resource_len(bar_exporter_pdev, BAR_EXPORTER_BAR);
+	DEFINE_DMA_BUF_EXPORT_INFO(info);
+	struct bar_exporter_buf *buf;
+	struct dma_buf *dmabuf;
+	int fd;
+
+	if (!create->size || !PAGE_ALIGNED(create->offset | create->size) ||
+	    create->offset >= bar || create->size > bar - create->offset)
+		return -EINVAL;
+	buf = kzalloc_obj(*buf);
+	if (!buf)
+		return -ENOMEM;
+	buf->phys = pci_resource_start(bar_exporter_pdev, BAR_EXPORTER_BAR) + create->offset;
+	buf->size = create->size;
+
+	info.ops = &bar_exporter_ops;
+	info.size = buf->size;
+	info.flags = O_RDWR;
+	info.priv = buf;
+	dmabuf = dma_buf_export(&info);
+	if (IS_ERR(dmabuf)) {
+		kfree(buf);
+		return PTR_ERR(dmabuf);
+	}
+	fd = dma_buf_fd(dmabuf, O_CLOEXEC);
+	if (fd < 0)
+		dma_buf_put(dmabuf);
+	return fd;
+}
+
+static long bar_exporter_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct bar_exporter_create create;
+
+	if (cmd != BAR_EXPORTER_CREATE)
+		return -ENOTTY;
+	if (copy_from_user(&create, (void __user *)arg, sizeof(create)))
+		return -EFAULT;
+	return bar_exporter_create(&create);
+}
+
+static const struct file_operations bar_exporter_fops = {
+	.owner		= THIS_MODULE,
+	.unlocked_ioctl	= bar_exporter_ioctl,
+	.compat_ioctl	= compat_ptr_ioctl,
+};
+
+static struct miscdevice bar_exporter_misc = {
+	.minor	= MISC_DYNAMIC_MINOR,
+	.name	= "bar-exporter",
+	.fops	= &bar_exporter_fops,
+};
+
+static int __init bar_exporter_init(void)
+{
+	int err;
+
+	bar_exporter_pdev = pci_get_device(PCI_VENDOR_ID_REDHAT_QUMRANET, 0x1110, NULL);
+	if (!bar_exporter_pdev)
+		return -ENODEV;
+	err = pci_enable_device(bar_exporter_pdev);
+	if (err)
+		goto put_device;
+	err = pci_request_region(bar_exporter_pdev, BAR_EXPORTER_BAR, "bar-exporter");
+	if (err)
+		goto disable_device;
+	err = misc_register(&bar_exporter_misc);
+	if (err)
+		goto release_region;
+	return 0;
+
+release_region:
+	pci_release_region(bar_exporter_pdev, BAR_EXPORTER_BAR);
+disable_device:
+	pci_disable_device(bar_exporter_pdev);
+put_device:
+	pci_dev_put(bar_exporter_pdev);
+	return err;
+}
+
+static void __exit bar_exporter_exit(void)
+{
+	misc_deregister(&bar_exporter_misc);
+	pci_release_region(bar_exporter_pdev, BAR_EXPORTER_BAR);
+	pci_disable_device(bar_exporter_pdev);
+	pci_dev_put(bar_exporter_pdev);
+}
+
+module_init(bar_exporter_init);
+module_exit(bar_exporter_exit);
+
+MODULE_DESCRIPTION("Exports an ivshmem's memory as dma-bufs, for tests");
+MODULE_LICENSE("GPL");
+MODULE_IMPORT_NS("DMA_BUF");
