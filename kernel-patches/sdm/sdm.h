@@ -44,6 +44,8 @@
 
 #define SDM_INDIR_SIZE		128
 #define SDM_KEY_SIZE		40
+/* RSS contexts: the default one, number 0, and those that ethtool -X makes */
+#define SDM_RSS_CONTEXTS	16
 #define SDM_RULES_MAX		1024
 #define SDM_RULES_HASH_BITS	10
 
@@ -129,9 +131,11 @@ struct sdm_queue {
  * @dst: destination address, likewise
  * @sport: source port, 0 where there is none
  * @dport: destination port, likewise
+ * @vlan: tag control information of an 802.1Q tag, if @tagged
  * @family: AF_INET, AF_INET6, or 0: not an IP packet
  * @proto: IPPROTO_TCP or IPPROTO_UDP with the ports valid, else 0
  * @fields: %SDM_FLOW_* that a rule matches; 0 in a packet's key
+ * @tagged: 1 with an 802.1Q tag, else 0; in a rule 1 if it asks for (parts of) a tag
  * @pad: so that keys compare and hash as memory
  */
 struct sdm_flow_key {
@@ -139,17 +143,21 @@ struct sdm_flow_key {
 	struct in6_addr		dst;
 	__be16			sport;
 	__be16			dport;
+	u16			vlan;
 	u8			family;
 	u8			proto;
 	u8			fields;
-	u8			pad;
+	u8			tagged;
+	u8			pad[2];
 };
 
 #define SDM_FLOW_SRC		BIT(0)
 #define SDM_FLOW_DST		BIT(1)
 #define SDM_FLOW_SPORT		BIT(2)
 #define SDM_FLOW_DPORT		BIT(3)
-#define SDM_FLOW_SIGS		16
+#define SDM_FLOW_VLAN_ID	BIT(4)
+#define SDM_FLOW_VLAN_PRIO	BIT(5)
+#define SDM_FLOW_SIGS		64
 
 /**
  * struct sdm_rx_cb - found when a packet is steered, used when it is split
@@ -184,15 +192,16 @@ struct sdm_rss {
 /**
  * struct sdm_rules - steering rules
  * @hash: all rules, by key; readers under RCU
- * @active: bit set for each set of fields that some rule of that family uses
- *	([0] IPv4, [1] IPv6): a look-up tries only these
+ * @active: which sets of fields some rule of that family uses ([0] IPv4, [1] IPv6):
+ *	a look-up tries only these, bit by bit, which is in the order of
+ *	sdm_rules_order[]
  * @used: how many rules use each set of fields
  * @slot: rules by location, under the instance lock
  * @count: of rules
  */
 struct sdm_rules {
 	struct hlist_head	hash[1 << SDM_RULES_HASH_BITS];
-	u32			active[2];
+	u64			active[2];
 	u16			used[2][SDM_FLOW_SIGS];
 	struct sdm_rule		*slot[SDM_RULES_MAX];
 	unsigned int		count;
@@ -208,7 +217,8 @@ struct sdm_rules {
  * @attached: the rx_handler and the link to @lower are in place; under RTNL
  * @lower_promisc: we have set @lower promiscuous; under RTNL
  * @ring_size: packets a queue may hold
- * @rss: under RCU; written under the instance lock
+ * @rss: by number of the context, [0] always there; under RCU; written under the
+ *	instance lock
  * @rules: steering
  * @queues: as many as the device was made with are usable
  */
@@ -220,7 +230,7 @@ struct sdm_dev {
 	bool			attached;
 	bool			lower_promisc;
 	unsigned int		ring_size;
-	struct sdm_rss __rcu	*rss;
+	struct sdm_rss __rcu	*rss[SDM_RSS_CONTEXTS];
 	struct sdm_rules	rules;
 	struct sdm_queue	queues[SDM_MAX_QUEUES];
 };
@@ -256,9 +266,9 @@ void sdm_flow_parse(const struct sk_buff *skb, struct sdm_flow_key *key, struct 
 
 /* sdm_rules.c */
 struct sdm_rule;
-#define SDM_RULES_NO_MATCH	(-1)
+#define SDM_RULES_SPREAD	(-1)
 #define SDM_RULES_DROP		(-2)
-int sdm_rules_lookup(const struct sdm_dev *sdm, const struct sdm_flow_key *flow);
+int sdm_rules_lookup(const struct sdm_dev *sdm, const struct sdm_flow_key *flow, u32 *context);
 int sdm_rules_get(struct sdm_dev *sdm, struct ethtool_rxnfc *info, u32 *locs);
 int sdm_rules_set(struct sdm_dev *sdm, struct ethtool_rxnfc *info);
 void sdm_rules_flush(struct sdm_dev *sdm);
@@ -269,6 +279,12 @@ void sdm_rss_free(struct sdm_dev *sdm);
 int sdm_rss_spread(struct sdm_dev *sdm, unsigned int queues);
 int sdm_rss_get(struct sdm_dev *sdm, struct ethtool_rxfh_param *rxfh);
 int sdm_rss_set(struct sdm_dev *sdm, const struct ethtool_rxfh_param *rxfh);
+int sdm_rss_create_context(struct net_device *dev, struct ethtool_rxfh_context *ctx,
+			   const struct ethtool_rxfh_param *rxfh, struct netlink_ext_ack *extack);
+int sdm_rss_modify_context(struct net_device *dev, struct ethtool_rxfh_context *ctx,
+			   const struct ethtool_rxfh_param *rxfh, struct netlink_ext_ack *extack);
+int sdm_rss_remove_context(struct net_device *dev, struct ethtool_rxfh_context *ctx,
+			   u32 context, struct netlink_ext_ack *extack);
 u32 sdm_rss_hash(const struct sdm_rss *rss, const struct sdm_flow_key *key);
 
 /* sdm_stats.c */

@@ -4,6 +4,7 @@
  * split. Only what a network card would understand: TCP and UDP directly behind
  * an IPv4 header or an IPv6 header without extension headers.
  */
+#include <linux/if_vlan.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/tcp.h>
@@ -111,6 +112,11 @@ void sdm_flow_parse(const struct sk_buff *skb, struct sdm_flow_key *key, struct 
 	memset(key, 0, sizeof(*key));
 	memset(cb, 0, sizeof(*cb));
 
+	/* The stack has taken the tag out of the packet before it asks the rx_handler. */
+	if (skb_vlan_tag_present(skb) && skb->vlan_proto == htons(ETH_P_8021Q)) {
+		key->tagged = 1;
+		key->vlan = skb_vlan_tag_get(skb);
+	}
 	switch (skb->protocol) {
 	case htons(ETH_P_IP):
 		sdm_flow_parse4(skb, key, cb);

@@ -70,50 +70,67 @@ u32 sdm_rss_hash(const struct sdm_rss *rss, const struct sdm_flow_key *key)
 	return hash;
 }
 
-static struct sdm_rss *sdm_rss_current(struct sdm_dev *sdm)
+static struct sdm_rss *sdm_rss_current(struct sdm_dev *sdm, u32 context)
 {
-	return rcu_dereference_protected(sdm->rss, lockdep_is_held(&sdm->dev->lock) ||
+	return rcu_dereference_protected(sdm->rss[context], lockdep_is_held(&sdm->dev->lock) ||
 					 sdm->dev->reg_state != NETREG_REGISTERED);
 }
 
-static void sdm_rss_publish(struct sdm_dev *sdm, struct sdm_rss *rss)
+static void sdm_rss_publish(struct sdm_dev *sdm, u32 context, struct sdm_rss *rss)
 {
-	struct sdm_rss *old = sdm_rss_current(sdm);
+	struct sdm_rss *old = sdm_rss_current(sdm, context);
 
-	rcu_assign_pointer(sdm->rss, rss);
+	rcu_assign_pointer(sdm->rss[context], rss);
 	if (old)
 		kvfree_rcu(old, rcu);
 }
 
-static void sdm_rss_fill_indir(struct sdm_rss *rss, unsigned int queues)
+/* The driver's own choice of a table: evenly over @queues, without those that a dma-buf
+ * is bound to. What is not meant for that memory is an error to its reader. With all of
+ * them bound there is no good choice.
+ */
+static void sdm_rss_fill_indir(struct sdm_dev *sdm, struct sdm_rss *rss, unsigned int queues)
 {
-	unsigned int i;
+	u32 usable[SDM_MAX_QUEUES];
+	unsigned int i, n = 0;
 
+	for (i = 0; i < queues; i++)
+		if (!netif_rxq_has_unreadable_mp(sdm->dev, i))
+			usable[n++] = i;
 	for (i = 0; i < SDM_INDIR_SIZE; i++)
-		rss->indir[i] = ethtool_rxfh_indir_default(i, queues);
+		rss->indir[i] = n ? usable[i % n] : i % queues;
+}
+
+static void sdm_rss_fill_key(struct sdm_rss *rss, const u8 *key)
+{
+	memcpy(rss->key, key, sizeof(rss->key));
+	sdm_rss_expand_key(rss);
 }
 
 int sdm_rss_init(struct sdm_dev *sdm, unsigned int queues)
 {
+	u8 key[SDM_KEY_SIZE];
 	struct sdm_rss *rss;
 
 	rss = kvzalloc_obj(*rss);
 	if (!rss)
 		return -ENOMEM;
-	netdev_rss_key_fill(rss->key, sizeof(rss->key));
-	sdm_rss_expand_key(rss);
-	sdm_rss_fill_indir(rss, queues);
-	RCU_INIT_POINTER(sdm->rss, rss);
+	netdev_rss_key_fill(key, sizeof(key));
+	sdm_rss_fill_key(rss, key);
+	sdm_rss_fill_indir(sdm, rss, queues);
+	RCU_INIT_POINTER(sdm->rss[0], rss);
 	return 0;
 }
 
+/* The core has removed the other contexts when the device was unregistered. */
 void sdm_rss_free(struct sdm_dev *sdm)
 {
-	sdm_rss_publish(sdm, NULL);
+	sdm_rss_publish(sdm, 0, NULL);
 }
 
 /* Spread evenly over @queues, unless the user wrote a table. That one is known
- * to fit: the core refuses a number of channels that it does not.
+ * to fit, and so are those of contexts: the core refuses a number of channels that
+ * they do not.
  */
 int sdm_rss_spread(struct sdm_dev *sdm, unsigned int queues)
 {
@@ -121,17 +138,18 @@ int sdm_rss_spread(struct sdm_dev *sdm, unsigned int queues)
 
 	if (netif_is_rxfh_configured(sdm->dev))
 		return 0;
-	rss = kvmemdup(sdm_rss_current(sdm), sizeof(*rss), GFP_KERNEL);
+	rss = kvmemdup(sdm_rss_current(sdm, 0), sizeof(*rss), GFP_KERNEL);
 	if (!rss)
 		return -ENOMEM;
-	sdm_rss_fill_indir(rss, queues);
-	sdm_rss_publish(sdm, rss);
+	sdm_rss_fill_indir(sdm, rss, queues);
+	sdm_rss_publish(sdm, 0, rss);
 	return 0;
 }
 
+/* The core remembers what the other contexts have. */
 int sdm_rss_get(struct sdm_dev *sdm, struct ethtool_rxfh_param *rxfh)
 {
-	const struct sdm_rss *rss = sdm_rss_current(sdm);
+	const struct sdm_rss *rss = sdm_rss_current(sdm, 0);
 
 	rxfh->hfunc = ETH_RSS_HASH_TOP;
 	if (rxfh->indir)
@@ -141,24 +159,76 @@ int sdm_rss_get(struct sdm_dev *sdm, struct ethtool_rxfh_param *rxfh)
 	return 0;
 }
 
-int sdm_rss_set(struct sdm_dev *sdm, const struct ethtool_rxfh_param *rxfh)
+static bool sdm_rss_hfunc_known(const struct ethtool_rxfh_param *rxfh)
+{
+	return rxfh->hfunc == ETH_RSS_HASH_NO_CHANGE || rxfh->hfunc == ETH_RSS_HASH_TOP;
+}
+
+static int sdm_rss_change(struct sdm_dev *sdm, u32 context, const struct ethtool_rxfh_param *rxfh)
 {
 	struct sdm_rss *rss;
 
-	if (rxfh->hfunc != ETH_RSS_HASH_NO_CHANGE && rxfh->hfunc != ETH_RSS_HASH_TOP)
+	if (!sdm_rss_hfunc_known(rxfh))
 		return -EOPNOTSUPP;
 	if (!rxfh->indir && !rxfh->key)
 		return 0;
 
-	rss = kvmemdup(sdm_rss_current(sdm), sizeof(*rss), GFP_KERNEL);
+	rss = kvmemdup(sdm_rss_current(sdm, context), sizeof(*rss), GFP_KERNEL);
 	if (!rss)
 		return -ENOMEM;
 	if (rxfh->indir)
 		memcpy(rss->indir, rxfh->indir, sizeof(rss->indir));
-	if (rxfh->key) {
-		memcpy(rss->key, rxfh->key, sizeof(rss->key));
-		sdm_rss_expand_key(rss);
+	if (rxfh->key)
+		sdm_rss_fill_key(rss, rxfh->key);
+	sdm_rss_publish(sdm, context, rss);
+	return 0;
+}
+
+int sdm_rss_set(struct sdm_dev *sdm, const struct ethtool_rxfh_param *rxfh)
+{
+	return sdm_rss_change(sdm, 0, rxfh);
+}
+
+/* ethtool_ops; what the user left open the core wants to be told in @ctx */
+int sdm_rss_create_context(struct net_device *dev, struct ethtool_rxfh_context *ctx,
+			   const struct ethtool_rxfh_param *rxfh, struct netlink_ext_ack *extack)
+{
+	struct sdm_dev *sdm = netdev_priv(dev);
+	struct sdm_rss *rss;
+
+	if (!sdm_rss_hfunc_known(rxfh)) {
+		NL_SET_ERR_MSG(extack, "the Toeplitz hash is the only one there is");
+		return -EOPNOTSUPP;
 	}
-	sdm_rss_publish(sdm, rss);
+	/* The default context's key, if no other is given */
+	rss = kvmemdup(sdm_rss_current(sdm, 0), sizeof(*rss), GFP_KERNEL);
+	if (!rss)
+		return -ENOMEM;
+	if (rxfh->indir)
+		memcpy(rss->indir, rxfh->indir, sizeof(rss->indir));
+	else
+		sdm_rss_fill_indir(sdm, rss, dev->real_num_rx_queues);
+	if (rxfh->key)
+		sdm_rss_fill_key(rss, rxfh->key);
+
+	memcpy(ethtool_rxfh_context_indir(ctx), rss->indir, sizeof(rss->indir));
+	memcpy(ethtool_rxfh_context_key(ctx), rss->key, sizeof(rss->key));
+	ctx->hfunc = ETH_RSS_HASH_TOP;
+	sdm_rss_publish(sdm, rxfh->rss_context, rss);
+	return 0;
+}
+
+/* ethtool_ops */
+int sdm_rss_modify_context(struct net_device *dev, struct ethtool_rxfh_context *ctx,
+			   const struct ethtool_rxfh_param *rxfh, struct netlink_ext_ack *extack)
+{
+	return sdm_rss_change(netdev_priv(dev), rxfh->rss_context, rxfh);
+}
+
+/* ethtool_ops; also for each that is left when the device goes */
+int sdm_rss_remove_context(struct net_device *dev, struct ethtool_rxfh_context *ctx,
+			   u32 context, struct netlink_ext_ack *extack)
+{
+	sdm_rss_publish(netdev_priv(dev), context, NULL);
 	return 0;
 }

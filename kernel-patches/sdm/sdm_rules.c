@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Flow rules (ethtool -N): TCP over IPv4 or IPv6, each of source address,
- * destination address, source port and destination port matched whole or not at
- * all.
+ * destination address, source port, destination port, VLAN and its priority matched
+ * whole or not at all. A rule names a queue, or an RSS context to spread over, or drops.
  *
  * All rules are in one hash table, keyed by the values and by which fields count.
  * A packet is looked up once for each set of fields that some rule uses, from the
  * most specific set to the least: the cost depends on how many kinds of rule
- * there are (at most 16 a family, usually one or two), not on how many rules. So
+ * there are (at most 64 a family, usually one or two), not on how many rules. So
  * the more specific rule wins; the location only names a rule.
  */
 #include <linux/ethtool.h>
+#include <linux/if_vlan.h>
 #include <linux/in.h>
 #include <linux/jhash.h>
 #include <linux/rculist.h>
@@ -24,7 +25,8 @@
  * @node: in sdm_rules::hash
  * @rcu: freed after the readers are gone
  * @key: values; zero in the fields that do not count
- * @queue: where to, or %SDM_RULES_DROP
+ * @queue: where to, or %SDM_RULES_DROP, or %SDM_RULES_SPREAD
+ * @context: RSS context to spread over, else 0
  * @spec: as the user gave it, to be shown
  */
 struct sdm_rule {
@@ -32,13 +34,31 @@ struct sdm_rule {
 	struct rcu_head			rcu;
 	struct sdm_flow_key		key;
 	int				queue;
+	u32				context;
 	struct ethtool_rx_flow_spec	spec;
 };
 
-/* Sets of fields, more fields first. */
+/* Sets of fields, more fields first; among equals those with a VLAN, then those with
+ * addresses.
+ */
 static const u8 sdm_rules_order[SDM_FLOW_SIGS] = {
-	0xf, 0x7, 0xb, 0xd, 0xe, 0x3, 0x5, 0x6, 0x9, 0xa, 0xc, 0x1, 0x2, 0x4, 0x8, 0x0,
+	0x3f, 0x37, 0x3b, 0x3d, 0x3e, 0x2f, 0x1f, 0x33, 0x35, 0x36, 0x39, 0x3a,
+	0x3c, 0x27, 0x2b, 0x2d, 0x2e, 0x17, 0x1b, 0x1d, 0x1e, 0x0f, 0x31, 0x32,
+	0x34, 0x38, 0x23, 0x25, 0x26, 0x29, 0x2a, 0x2c, 0x13, 0x15, 0x16, 0x19,
+	0x1a, 0x1c, 0x07, 0x0b, 0x0d, 0x0e, 0x30, 0x21, 0x22, 0x24, 0x28, 0x11,
+	0x12, 0x14, 0x18, 0x03, 0x05, 0x06, 0x09, 0x0a, 0x0c, 0x20, 0x10, 0x01,
+	0x02, 0x04, 0x08, 0x00,
 };
+
+/* Where the set stands in sdm_rules_order[] */
+static unsigned int sdm_rules_rank(u8 fields)
+{
+	unsigned int rank = 0;
+
+	while (sdm_rules_order[rank] != fields)
+		rank++;
+	return rank;
+}
 
 static unsigned int sdm_rules_family(const struct sdm_flow_key *key)
 {
@@ -66,6 +86,12 @@ static void sdm_rules_mask(struct sdm_flow_key *to, const struct sdm_flow_key *f
 		to->sport = flow->sport;
 	if (fields & SDM_FLOW_DPORT)
 		to->dport = flow->dport;
+	if (fields & (SDM_FLOW_VLAN_ID | SDM_FLOW_VLAN_PRIO))
+		to->tagged = flow->tagged;
+	if (fields & SDM_FLOW_VLAN_ID)
+		to->vlan |= flow->vlan & VLAN_VID_MASK;
+	if (fields & SDM_FLOW_VLAN_PRIO)
+		to->vlan |= flow->vlan & ~VLAN_VID_MASK;
 }
 
 static struct sdm_rule *sdm_rules_find(const struct sdm_rules *rules,
@@ -83,43 +109,42 @@ static struct sdm_rule *sdm_rules_find(const struct sdm_rules *rules,
  * sdm_rules_lookup() - which queue the rules want for a packet
  * @sdm: device
  * @flow: packet
+ * @context: set to the RSS context to use, 0 if no rule names one
  *
  * Called under RCU.
- * Return: a queue, %SDM_RULES_DROP or %SDM_RULES_NO_MATCH
+ * Return: a queue, %SDM_RULES_DROP, or %SDM_RULES_SPREAD: what @context says
  */
-int sdm_rules_lookup(const struct sdm_dev *sdm, const struct sdm_flow_key *flow)
+int sdm_rules_lookup(const struct sdm_dev *sdm, const struct sdm_flow_key *flow, u32 *context)
 {
 	const struct sdm_rules *rules = &sdm->rules;
 	const struct sdm_rule *rule;
 	struct sdm_flow_key key;
-	unsigned int i;
-	u32 active;
+	u64 active;
 
+	*context = 0;
 	if (flow->proto != IPPROTO_TCP)
-		return SDM_RULES_NO_MATCH;
-	active = READ_ONCE(rules->active[sdm_rules_family(flow)]);
-	if (!active)
-		return SDM_RULES_NO_MATCH;
+		return SDM_RULES_SPREAD;
 
-	for (i = 0; i < SDM_FLOW_SIGS; i++) {
-		if (!(active & BIT(sdm_rules_order[i])))
-			continue;
-		sdm_rules_mask(&key, flow, sdm_rules_order[i]);
+	active = READ_ONCE(rules->active[sdm_rules_family(flow)]);
+	for (; active; active &= active - 1) {
+		sdm_rules_mask(&key, flow, sdm_rules_order[__ffs64(active)]);
 		rule = sdm_rules_find(rules, &key);
-		if (rule)
+		if (rule) {
+			*context = rule->context;
 			return rule->queue;
+		}
 	}
-	return SDM_RULES_NO_MATCH;
+	return SDM_RULES_SPREAD;
 }
 
 static void sdm_rules_link(struct sdm_rules *rules, struct sdm_rule *rule)
 {
 	unsigned int family = sdm_rules_family(&rule->key);
-	u8 fields = rule->key.fields;
+	unsigned int rank = sdm_rules_rank(rule->key.fields);
 
 	hlist_add_head_rcu(&rule->node, &rules->hash[sdm_rules_bucket(&rule->key)]);
-	if (!rules->used[family][fields]++)
-		WRITE_ONCE(rules->active[family], rules->active[family] | BIT(fields));
+	if (!rules->used[family][rank]++)
+		WRITE_ONCE(rules->active[family], rules->active[family] | BIT_ULL(rank));
 	rules->slot[rule->spec.location] = rule;
 	rules->count++;
 }
@@ -127,11 +152,11 @@ static void sdm_rules_link(struct sdm_rules *rules, struct sdm_rule *rule)
 static void sdm_rules_unlink(struct sdm_rules *rules, struct sdm_rule *rule)
 {
 	unsigned int family = sdm_rules_family(&rule->key);
-	u8 fields = rule->key.fields;
+	unsigned int rank = sdm_rules_rank(rule->key.fields);
 
 	hlist_del_rcu(&rule->node);
-	if (!--rules->used[family][fields])
-		WRITE_ONCE(rules->active[family], rules->active[family] & ~BIT(fields));
+	if (!--rules->used[family][rank])
+		WRITE_ONCE(rules->active[family], rules->active[family] & ~BIT_ULL(rank));
 	rules->slot[rule->spec.location] = NULL;
 	rules->count--;
 	kfree_rcu(rule, rcu);
@@ -176,6 +201,56 @@ static bool sdm_rules_key6(struct sdm_flow_key *key, const struct ethtool_rx_flo
 	       sdm_rules_field(key, SDM_FLOW_DPORT, &key->dport, &v->pdst, &m->pdst, 2);
 }
 
+/* VLAN ID (12 bits) and priority with drop eligibility (4 bits); the type of the tag
+ * cannot be chosen, nor the bytes for the driver's own use.
+ */
+static bool sdm_rules_key_vlan(struct sdm_flow_key *key, const struct ethtool_rx_flow_spec *fs)
+{
+	u16 mask = ntohs(fs->m_ext.vlan_tci), value = ntohs(fs->h_ext.vlan_tci);
+
+	if (!(fs->flow_type & FLOW_EXT))
+		return true;
+	if (fs->m_ext.vlan_etype || fs->m_ext.data[0] || fs->m_ext.data[1])
+		return false;
+	if (mask & VLAN_VID_MASK) {
+		if (~mask & VLAN_VID_MASK)
+			return false;
+		key->fields |= SDM_FLOW_VLAN_ID;
+		key->tagged = 1;
+	}
+	if (mask & ~VLAN_VID_MASK) {
+		if (mask < (u16)~VLAN_VID_MASK)
+			return false;
+		key->fields |= SDM_FLOW_VLAN_PRIO;
+		key->tagged = 1;
+	}
+	key->vlan = value & mask;
+	return true;
+}
+
+/* Where the rule sends to; the core has checked that its RSS context exists, and that
+ * it does not name a queue besides.
+ */
+static int sdm_rules_target(const struct sdm_dev *sdm, const struct ethtool_rxnfc *info,
+			    struct sdm_rule *rule)
+{
+	const struct ethtool_rx_flow_spec *fs = &info->fs;
+
+	if (fs->ring_cookie == RX_CLS_FLOW_DISC) {
+		rule->queue = SDM_RULES_DROP;
+	} else if (fs->flow_type & FLOW_RSS) {
+		if (fs->ring_cookie || info->rss_context >= SDM_RSS_CONTEXTS)
+			return -EINVAL;
+		rule->queue = SDM_RULES_SPREAD;
+		rule->context = info->rss_context;
+	} else if (fs->ring_cookie < sdm->dev->real_num_rx_queues) {
+		rule->queue = fs->ring_cookie;
+	} else {
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static int sdm_rules_location(const struct sdm_rules *rules, u32 *location)
 {
 	unsigned int i;
@@ -200,8 +275,9 @@ found:
 	return 0;
 }
 
-static int sdm_rules_insert(struct sdm_dev *sdm, struct ethtool_rx_flow_spec *fs)
+static int sdm_rules_insert(struct sdm_dev *sdm, struct ethtool_rxnfc *info)
 {
+	struct ethtool_rx_flow_spec *fs = &info->fs;
 	struct sdm_rules *rules = &sdm->rules;
 	struct sdm_rule *rule, *old, *same;
 	bool ok;
@@ -210,18 +286,12 @@ static int sdm_rules_insert(struct sdm_dev *sdm, struct ethtool_rx_flow_spec *fs
 	rule = kzalloc_obj(*rule);
 	if (!rule)
 		return -ENOMEM;
-
-	if (fs->ring_cookie == RX_CLS_FLOW_DISC) {
-		rule->queue = SDM_RULES_DROP;
-	} else if (fs->ring_cookie < sdm->dev->real_num_rx_queues) {
-		rule->queue = fs->ring_cookie;
-	} else {
-		err = -EINVAL;
+	err = sdm_rules_target(sdm, info, rule);
+	if (err)
 		goto free_rule;
-	}
 
-	/* The flags for RSS contexts, VLAN tags and MAC addresses are refused. */
-	switch (fs->flow_type) {
+	/* The flag for MAC addresses is refused. */
+	switch (fs->flow_type & ~(FLOW_EXT | FLOW_RSS)) {
 	case TCP_V4_FLOW:
 		ok = sdm_rules_key4(&rule->key, fs);
 		break;
@@ -232,7 +302,7 @@ static int sdm_rules_insert(struct sdm_dev *sdm, struct ethtool_rx_flow_spec *fs
 		ok = false;
 		break;
 	}
-	if (!ok) {
+	if (!ok || !sdm_rules_key_vlan(&rule->key, fs)) {
 		err = -EOPNOTSUPP;
 		goto free_rule;
 	}
@@ -266,7 +336,7 @@ int sdm_rules_set(struct sdm_dev *sdm, struct ethtool_rxnfc *info)
 
 	switch (info->cmd) {
 	case ETHTOOL_SRXCLSRLINS:
-		return sdm_rules_insert(sdm, &info->fs);
+		return sdm_rules_insert(sdm, info);
 	case ETHTOOL_SRXCLSRLDEL:
 		if (info->fs.location >= SDM_RULES_MAX)
 			return -EINVAL;
@@ -295,6 +365,7 @@ int sdm_rules_get(struct sdm_dev *sdm, struct ethtool_rxnfc *info, u32 *locs)
 			return -EINVAL;
 		if (!rules->slot[info->fs.location])
 			return -ENOENT;
+		info->rss_context = rules->slot[info->fs.location]->context;
 		info->fs = rules->slot[info->fs.location]->spec;
 		return 0;
 	case ETHTOOL_GRXCLSRLALL:

@@ -31,17 +31,21 @@ static struct sdm_queue *sdm_rx_steer(struct sdm_dev *sdm, struct sk_buff *skb)
 {
 	struct net_device *dev = sdm->dev;
 	unsigned int queues = READ_ONCE(dev->real_num_rx_queues);
-	const struct sdm_rss *rss = rcu_dereference(sdm->rss);
+	const struct sdm_rss *rss;
 	struct sdm_flow_key key;
+	u32 context, hash;
 	int index;
-	u32 hash;
 
 	sdm_flow_parse(skb, &key, SDM_RX_CB(skb));
-	hash = sdm_rss_hash(rss, &key);
-	index = sdm_rules_lookup(sdm, &key);
+	index = sdm_rules_lookup(sdm, &key, &context);
 	if (index == SDM_RULES_DROP)
 		return NULL;
-	if (index == SDM_RULES_NO_MATCH)
+	rss = rcu_dereference(sdm->rss[context]);
+	/* The core lets no context go that a rule names, except with the device. */
+	if (unlikely(!rss))
+		rss = rcu_dereference(sdm->rss[0]);
+	hash = sdm_rss_hash(rss, &key);
+	if (index == SDM_RULES_SPREAD)
 		index = rss->indir[hash % SDM_INDIR_SIZE];
 	if (unlikely(index >= queues))
 		index = 0;

@@ -15,6 +15,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <linux/dma-heap.h>
 #include <linux/errqueue.h>
 #include <linux/genetlink.h>
 #include <linux/udmabuf.h>
@@ -51,17 +52,20 @@ enum { EXIT_WRONG = 1, EXIT_CUT = 3, EXIT_SKIP = 77 };
 enum { CHUNK = 256 << 10, LINEAR = 1 << 20, CONTROL = 64 << 10, MAX_SENDS = 4096 };
 
 static struct options {
-	const char *ifname, *peer, *port;
+	const char *ifname, *socket_ifname, *peer, *port;
 	bool listen, rx_devmem, tx_devmem, cut, bind_only, dstopts, whole;
 	uint64_t rx_bytes, tx_bytes, seed;
 	size_t pool, hold;
 	int64_t bar;
 	unsigned int queues[16], n_queues;
 	int stall, linger, rcvbuf;
+	uint32_t rx_page_size;
 	double keep_all;
 } opt = { .port = "5000", .pool = 16 << 20, .stall = 20, .bar = -1 };
 
-/* Memory that is a dmabuf: a udmabuf over a sealed memfd, or a part of a PCI BAR. */
+/* Memory that is a dmabuf: a udmabuf over a sealed memfd, whose scatter list has entries of a page;
+ * from the system heap, which has large ones; or a part of a PCI BAR.
+ */
 struct dmabuf {
 	int fd;
 	uint8_t *mem;
@@ -167,6 +171,21 @@ static int dmabuf_make_bar(size_t size)
 	return fd;
 }
 
+static int dmabuf_make_heap(size_t size)
+{
+	struct dma_heap_allocation_data alloc = { .len = size, .fd_flags = O_RDWR | O_CLOEXEC };
+	int heap = open("/dev/dma_heap/system", O_RDWR | O_CLOEXEC);
+
+	if (heap < 0) {
+		fprintf(stderr, "devmem-stream: skip: /dev/dma_heap/system: %s\n", strerror(errno));
+		exit(EXIT_SKIP);
+	}
+	if (ioctl(heap, DMA_HEAP_IOCTL_ALLOC, &alloc))
+		die("DMA_HEAP_IOCTL_ALLOC");
+	close(heap);
+	return (int)alloc.fd;
+}
+
 static int dmabuf_make_ram(size_t size)
 {
 	struct udmabuf_create create = { .size = size };
@@ -190,7 +209,10 @@ static int dmabuf_make_ram(size_t size)
 
 static void dmabuf_make(struct dmabuf *b, size_t size)
 {
-	b->fd = opt.bar < 0 ? dmabuf_make_ram(size) : dmabuf_make_bar(size);
+	if (opt.bar >= 0)
+		b->fd = dmabuf_make_bar(size);
+	else
+		b->fd = opt.rx_page_size ? dmabuf_make_heap(size) : dmabuf_make_ram(size);
 	b->size = size;
 	b->mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, 0);
 	if (b->mem == MAP_FAILED)
@@ -251,6 +273,8 @@ static void binding_make(struct binding *b, const struct dmabuf *buf, bool rx)
 		nla_put_u32(msg, NDEV_A_QUEUE_TYPE, NDEV_QUEUE_RX);
 		nla_nest_end(msg, nest);
 	}
+	if (rx && opt.rx_page_size)
+		nla_put_u32(msg, NDEV_A_DMABUF_RX_PAGE_SIZE, opt.rx_page_size);
 	nl_socket_modify_cb(b->nl, NL_CB_VALID, NL_CB_CUSTOM, binding_reply, &b->id);
 	nl_socket_modify_err_cb(b->nl, NL_CB_CUSTOM, binding_error, &kernel_err);
 	if (nl_send_auto(b->nl, msg) < 0)
@@ -277,9 +301,9 @@ static int connection_make(void)
 		if (fd < 0)
 			die("socket");
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-		/* The device of a devmem socket must be the bound one. */
-		if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, opt.ifname,
-			       (socklen_t)strlen(opt.ifname)))
+		/* The device of a socket that sends by devmem must be the bound one. */
+		if (setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, opt.socket_ifname,
+			       (socklen_t)strlen(opt.socket_ifname)))
 			die("SO_BINDTODEVICE");
 		if (opt.rcvbuf &&
 		    setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &opt.rcvbuf, sizeof(opt.rcvbuf)))
@@ -597,6 +621,8 @@ static const char usage[] =
 	"  -r bytes       receive so many; -R the same, by devmem\n"
 	"  -t bytes       send so many; -T the same, by devmem\n"
 	"  -q q[,q...]    receive queues to bind (for -R)\n"
+	"  -P bytes       size of the pieces the bound memory is divided into (-R)\n"
+	"  -V interface   of the socket, if not the one with the queues: a VLAN on it\n"
 	"  -m MiB         memory of each direction (16)\n"
 	"  -x MiB         take it from the BAR behind /dev/bar-exporter, from there on\n"
 	"  -H frags       keep so many tokens back\n"
@@ -615,7 +641,7 @@ static void options_parse(int argc, char **argv)
 	char *list;
 	int c;
 
-	while ((c = getopt(argc, argv, "i:lp:r:R:t:T:q:m:x:H:D:B:s:S:CL:bOW")) != -1) {
+	while ((c = getopt(argc, argv, "i:lp:r:R:t:T:q:m:x:H:D:B:s:S:CL:bOWP:V:")) != -1) {
 		switch (c) {
 		case 'i':
 			opt.ifname = optarg;
@@ -679,6 +705,12 @@ static void options_parse(int argc, char **argv)
 		case 'b':
 			opt.bind_only = true;
 			break;
+		case 'P':
+			opt.rx_page_size = (uint32_t)strtoul(optarg, NULL, 0);
+			break;
+		case 'V':
+			opt.socket_ifname = optarg;
+			break;
 		default:
 			fputs(usage, stderr);
 			exit(2);
@@ -689,6 +721,8 @@ static void options_parse(int argc, char **argv)
 		fputs(usage, stderr);
 		exit(2);
 	}
+	if (!opt.socket_ifname)
+		opt.socket_ifname = opt.ifname;
 }
 
 int main(int argc, char **argv)
