@@ -17,6 +17,7 @@
 #define SDM_H
 
 #include <linux/ethtool.h>
+#include <linux/hrtimer.h>
 #include <linux/in6.h>
 #include <linux/netdevice.h>
 #include <linux/sizes.h>
@@ -68,6 +69,10 @@
  * @SDM_RX_DROP_CSUM: wrong TCP checksum on a packet that was to be split
  * @SDM_RX_DROP_DOWN: came while the device was down, or its queue went away
  * @SDM_RX_DROP_RULE: a flow rule said so
+ * @SDM_RX_DROP_INJECTED: the injection of faults (sdm_inject.c) said so
+ * @SDM_RX_INJECT_DELAYED: packets that were to arrive later
+ * @SDM_RX_INJECT_REORDERED: packets that others were to overtake
+ * @SDM_RX_INJECT_STARVED: niovs that were not to be found
  * @SDM_TX_PACKETS: packets the lower device has taken
  * @SDM_TX_BYTES: their bytes
  * @SDM_TX_DEVMEM_PACKETS: packets whose payload was copied out of a dma-buf
@@ -92,6 +97,10 @@ enum sdm_counter {
 	SDM_RX_DROP_CSUM,
 	SDM_RX_DROP_DOWN,
 	SDM_RX_DROP_RULE,
+	SDM_RX_DROP_INJECTED,
+	SDM_RX_INJECT_DELAYED,
+	SDM_RX_INJECT_REORDERED,
+	SDM_RX_INJECT_STARVED,
 	SDM_TX_PACKETS,
 	SDM_TX_BYTES,
 	SDM_TX_DEVMEM_PACKETS,
@@ -107,6 +116,48 @@ struct sdm_counters {
 	struct u64_stats_sync	syncp;
 };
 
+/* What can be injected, and how: see sdm_inject.c for each one's unit. */
+enum sdm_inject_what {
+	SDM_INJECT_LOSS,
+	SDM_INJECT_DELAY,
+	SDM_INJECT_REORDER,
+	SDM_INJECT_GAP,
+	SDM_INJECT_HOLD,
+	SDM_INJECT_STARVE,
+	SDM_INJECT_SEED,
+	SDM_NR_INJECT,
+};
+
+/* A file of debugfs has it as its data. @what is also its place in sdm_inject::param */
+struct sdm_inject_param {
+	u32	value;
+	u32	what;
+};
+
+/**
+ * struct sdm_inject - faults to be injected into one queue
+ * @on: the queue is to ask; read without a lock
+ * @packets: that came since the seed was written
+ * @niovs: that were asked for since then
+ * @passed: packets that went on without being held
+ * @param: written under @lock
+ * @lock: of all here but @niovs; taken before the queue's backlog's
+ * @held: packets that are being overtaken
+ * @delayed: packets that come later, in order
+ * @timer: queued while one of the two holds a packet
+ */
+struct sdm_inject {
+	bool			on;
+	u32			packets;
+	u32			niovs;
+	u32			passed;
+	struct sdm_inject_param	param[SDM_NR_INJECT];
+	spinlock_t		lock;	/* of all here but @niovs */
+	struct sk_buff_head	held;
+	struct sk_buff_head	delayed;
+	struct hrtimer		timer;
+};
+
 /**
  * struct sdm_queue - one pair of receive and transmit queues
  * @napi: splits and copies what @backlog holds
@@ -115,6 +166,7 @@ struct sdm_counters {
  * @sdm: the device
  * @counters: written with bottom halves disabled
  * @index: of the queue in the device
+ * @inject: faults for tests
  */
 struct sdm_queue {
 	struct napi_struct		napi;
@@ -123,6 +175,7 @@ struct sdm_queue {
 	struct sdm_dev			*sdm;
 	struct sdm_counters __percpu	*counters;
 	u16				index;
+	struct sdm_inject		inject;
 } ____cacheline_aligned_in_smp;
 
 /**
@@ -165,12 +218,16 @@ struct sdm_flow_key {
  * @thoff: offset of the TCP header from the network header
  * @hlen: length of network and TCP header together
  * @split: the headers are understood, and there is payload
+ * @turn: of sdm_inject::passed, when it goes on
+ * @due: latest time when it goes on
  */
 struct sdm_rx_cb {
 	u32	payload;
 	u16	thoff;
 	u16	hlen;
 	bool	split;
+	u32	turn;
+	ktime_t	due;
 };
 
 #define SDM_RX_CB(skb)	((struct sdm_rx_cb *)(skb)->cb)
@@ -220,6 +277,7 @@ struct sdm_rules {
  * @rss: by number of the context, [0] always there; under RCU; written under the
  *	instance lock
  * @rules: steering
+ * @debugfs: directory of its files; under RTNL
  * @queues: as many as the device was made with are usable
  */
 struct sdm_dev {
@@ -232,6 +290,7 @@ struct sdm_dev {
 	unsigned int		ring_size;
 	struct sdm_rss __rcu	*rss[SDM_RSS_CONTEXTS];
 	struct sdm_rules	rules;
+	struct dentry		*debugfs;
 	struct sdm_queue	queues[SDM_MAX_QUEUES];
 };
 
@@ -254,12 +313,23 @@ void sdm_queue_purge(struct sdm_queue *q);
 
 /* sdm_rx.c */
 rx_handler_result_t sdm_rx_handler(struct sk_buff **pskb);
+void sdm_rx_enqueue(struct sdm_queue *q, struct sk_buff *skb);
 int sdm_rx_poll(struct napi_struct *napi, int budget);
 
 /* sdm_tx.c */
 netdev_tx_t sdm_start_xmit(struct sk_buff *skb, struct net_device *dev);
 void sdm_tx_retry(struct sk_buff *skb, struct net_device *dev);
 void sdm_tx_drain(void);
+
+/* sdm_inject.c */
+void sdm_inject_init(void);
+void sdm_inject_exit(void);
+void sdm_inject_init_queue(struct sdm_queue *q);
+void sdm_inject_show(struct sdm_dev *sdm);
+void sdm_inject_hide(struct sdm_dev *sdm);
+void sdm_inject_rx(struct sdm_queue *q, struct sk_buff *skb);
+bool sdm_inject_starves(struct sdm_queue *q);
+void sdm_inject_purge(struct sdm_queue *q);
 
 /* sdm_flow.c */
 void sdm_flow_parse(const struct sk_buff *skb, struct sdm_flow_key *key, struct sdm_rx_cb *cb);

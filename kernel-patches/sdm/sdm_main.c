@@ -73,9 +73,15 @@ static int sdm_init(struct net_device *dev)
 		skb_queue_head_init(&sdm->queues[i].backlog);
 		sdm->queues[i].sdm = sdm;
 		sdm->queues[i].index = i;
+		sdm_inject_init_queue(&sdm->queues[i]);
 	}
 	netdev_hold(sdm->lower, &sdm->lower_tracker, GFP_KERNEL);
 	return 0;
+}
+
+static void sdm_uninit(struct net_device *dev)
+{
+	sdm_inject_hide(netdev_priv(dev));
 }
 
 /* When the last reference is gone; until then the lower device is looked at. */
@@ -132,6 +138,7 @@ static int sdm_set_features(struct net_device *dev, netdev_features_t features)
 
 static const struct net_device_ops sdm_netdev_ops = {
 	.ndo_init		= sdm_init,
+	.ndo_uninit		= sdm_uninit,
 	.ndo_open		= sdm_open,
 	.ndo_stop		= sdm_stop,
 	.ndo_start_xmit		= sdm_start_xmit,
@@ -339,12 +346,22 @@ static void sdm_lower_gone(struct sdm_dev *sdm)
 	unregister_netdevice_many(&kill);
 }
 
+/* An sdm itself: also after its move to another namespace it is announced as new. */
+static int sdm_own_event(struct net_device *dev, unsigned long event)
+{
+	if (event == NETDEV_REGISTER || event == NETDEV_CHANGENAME)
+		sdm_inject_show(netdev_priv(dev));
+	return NOTIFY_DONE;
+}
+
 /* Under RTNL. The lower device may be ops-locked and locked now; ours is not. */
 static int sdm_lower_event(struct notifier_block *nb, unsigned long event, void *info)
 {
 	struct net_device *lower = netdev_notifier_info_to_dev(info);
 	struct sdm_dev *sdm = sdm_of_lower(lower);
 
+	if (lower->rtnl_link_ops == &sdm_link_ops)
+		return sdm_own_event(lower, event);
 	if (!sdm)
 		return NOTIFY_DONE;
 
@@ -425,9 +442,10 @@ static int __init sdm_module_init(void)
 	err = sdm_find_dma_dev();
 	if (err)
 		return err;
+	sdm_inject_init();
 	err = register_netdevice_notifier(&sdm_notifier);
 	if (err)
-		goto put_dma_dev;
+		goto remove_debugfs;
 	err = rtnl_link_register(&sdm_link_ops);
 	if (err)
 		goto unregister_notifier;
@@ -435,7 +453,8 @@ static int __init sdm_module_init(void)
 
 unregister_notifier:
 	unregister_netdevice_notifier(&sdm_notifier);
-put_dma_dev:
+remove_debugfs:
+	sdm_inject_exit();
 	put_device(sdm_dma_dev);
 	return err;
 }
@@ -445,6 +464,7 @@ static void __exit sdm_module_exit(void)
 	rtnl_link_unregister(&sdm_link_ops);
 	unregister_netdevice_notifier(&sdm_notifier);
 	sdm_mem_exit();
+	sdm_inject_exit();
 	sdm_tx_drain();
 	put_device(sdm_dma_dev);
 }

@@ -117,8 +117,10 @@ static void sdm_queues_down(struct sdm_dev *sdm, unsigned int from, unsigned int
 	 * NAPIs is read under RCU.
 	 */
 	synchronize_net();
-	for (i = from; i < to; i++)
+	for (i = from; i < to; i++) {
+		sdm_inject_purge(&sdm->queues[i]);
 		sdm_queue_purge(&sdm->queues[i]);
+	}
 }
 
 static int sdm_queues_up(struct sdm_dev *sdm, unsigned int from, unsigned int to)

@@ -55,6 +55,27 @@ static struct sdm_queue *sdm_rx_steer(struct sdm_dev *sdm, struct sk_buff *skb)
 	return &sdm->queues[index];
 }
 
+/**
+ * sdm_rx_enqueue() - put a packet where the queue's NAPI finds it
+ * @q: queue
+ * @skb: packet, taken over; dropped and counted if the queue is full
+ *
+ * In a softirq.
+ */
+void sdm_rx_enqueue(struct sdm_queue *q, struct sk_buff *skb)
+{
+	spin_lock(&q->backlog.lock);
+	if (unlikely(q->backlog.qlen >= READ_ONCE(q->sdm->ring_size))) {
+		spin_unlock(&q->backlog.lock);
+		sdm_count(q, SDM_RX_DROP_RING, 1);
+		kfree_skb(skb);
+		return;
+	}
+	__skb_queue_tail(&q->backlog, skb);
+	spin_unlock(&q->backlog.lock);
+	napi_schedule(&q->napi);
+}
+
 /* In the receive softirq of the lower device, under RCU. */
 rx_handler_result_t sdm_rx_handler(struct sk_buff **pskb)
 {
@@ -85,15 +106,10 @@ rx_handler_result_t sdm_rx_handler(struct sk_buff **pskb)
 		goto drop;
 	}
 
-	spin_lock(&q->backlog.lock);
-	if (unlikely(q->backlog.qlen >= READ_ONCE(sdm->ring_size))) {
-		spin_unlock(&q->backlog.lock);
-		drop = SDM_RX_DROP_RING;
-		goto drop;
-	}
-	__skb_queue_tail(&q->backlog, skb);
-	spin_unlock(&q->backlog.lock);
-	napi_schedule(&q->napi);
+	if (unlikely(READ_ONCE(q->inject.on)))
+		sdm_inject_rx(q, skb);
+	else
+		sdm_rx_enqueue(q, skb);
 	return RX_HANDLER_CONSUMED;
 
 drop:
@@ -167,6 +183,8 @@ static unsigned int sdm_rx_fill(struct sdm_queue *q, struct sk_buff *to,
 		netmem_ref netmem;
 		u8 *dst;
 
+		if (unlikely(READ_ONCE(q->inject.on)) && sdm_inject_starves(q))
+			break;
 		if (size == room)
 			netmem = page_pool_alloc_netmems(pool, GFP_ATOMIC | __GFP_NOWARN);
 		else

@@ -23,6 +23,10 @@ static const char * const sdm_counter_names[SDM_NR_COUNTERS] = {
 	[SDM_RX_DROP_CSUM]	= "rx_drop_bad_csum",
 	[SDM_RX_DROP_DOWN]	= "rx_drop_down",
 	[SDM_RX_DROP_RULE]	= "rx_drop_rule",
+	[SDM_RX_DROP_INJECTED]	= "rx_drop_injected",
+	[SDM_RX_INJECT_DELAYED]	= "rx_inject_delayed",
+	[SDM_RX_INJECT_REORDERED] = "rx_inject_reordered",
+	[SDM_RX_INJECT_STARVED]	= "rx_inject_starved",
 	[SDM_TX_PACKETS]	= "tx_packets",
 	[SDM_TX_BYTES]		= "tx_bytes",
 	[SDM_TX_DEVMEM_PACKETS]	= "tx_devmem_packets",
@@ -91,7 +95,8 @@ static void sdm_stats_range(const struct sdm_dev *sdm, unsigned int from, unsign
 static u64 sdm_stats_rx_drops(const u64 *v)
 {
 	return v[SDM_RX_DROP_RING] + v[SDM_RX_DROP_NO_NIOV] + v[SDM_RX_DROP_NO_MEMORY] +
-	       v[SDM_RX_DROP_CSUM] + v[SDM_RX_DROP_DOWN] + v[SDM_RX_DROP_RULE];
+	       v[SDM_RX_DROP_CSUM] + v[SDM_RX_DROP_DOWN] + v[SDM_RX_DROP_RULE] +
+	       v[SDM_RX_DROP_INJECTED];
 }
 
 void sdm_stats_get64(struct net_device *dev, struct rtnl_link_stats64 *s)

@@ -188,3 +188,20 @@ wait_for() {
 received_more() {
 	[ "$(counter "$1" rx_devmem_bytes)" -gt "$2" ]
 }
+
+# inject_dir <a|b> [interface]: where debugfs has what is injected into its queues
+inject_dir() {
+	echo "/sys/kernel/debug/sdm/${2:-sdm0}@$(ip netns exec "$1" stat -Lc %i /proc/self/ns/net)"
+}
+
+# inject <a|b> <queue> [<what> <value>]...: see sdm_inject.c
+inject() {
+	local dir
+
+	dir=$(inject_dir "$1")/rx-$2
+	shift 2
+	while [ $# -gt 0 ]; do
+		echo "$2" >"$dir/$1" || fail "cannot write $2 to $dir/$1"
+		shift 2
+	done
+}
