@@ -24,8 +24,10 @@
  */
 #define SDM_FRAG_ALIGN	64
 
-/* What one packet may carry in niovs; more only comes with BIG TCP. */
-#define SDM_MAX_PAYLOAD	(MAX_SKB_FRAGS * PAGE_SIZE)
+static unsigned int sdm_rx_niov_size(const struct sdm_queue *q)
+{
+	return PAGE_SIZE << q->pool->p.order;
+}
 
 static struct sdm_queue *sdm_rx_steer(struct sdm_dev *sdm, struct sk_buff *skb)
 {
@@ -172,7 +174,7 @@ static unsigned int sdm_rx_fill(struct sdm_queue *q, struct sk_buff *to,
 				unsigned int len)
 {
 	struct page_pool *pool = q->pool;
-	const unsigned int room = PAGE_SIZE << pool->p.order;
+	const unsigned int room = sdm_rx_niov_size(q);
 	unsigned int done = 0;
 	int i = 0;
 
@@ -320,7 +322,7 @@ static struct sk_buff *sdm_rx_piece(struct sdm_queue *q, const struct sk_buff *f
 static void sdm_rx_split(struct sdm_queue *q, struct sk_buff *skb)
 {
 	unsigned int mss = skb_shinfo(skb)->gso_size;
-	unsigned int room = SDM_MAX_PAYLOAD;
+	unsigned int room = MAX_SKB_FRAGS * sdm_rx_niov_size(q);
 	struct sdm_rx_cb *cb = SDM_RX_CB(skb);
 	unsigned int offset, want, got;
 
@@ -333,7 +335,9 @@ static void sdm_rx_split(struct sdm_queue *q, struct sk_buff *skb)
 		goto drop;
 	}
 
-	/* Cut between segments, or the receiver would count one too many. */
+	/* More than fits into the niovs of one packet comes with BIG TCP. Cut it between
+	 * segments, or the receiver would count one too many.
+	 */
 	if (mss && mss < room)
 		room = rounddown(room, mss);
 	for (offset = 0; offset < cb->payload; offset += got) {

@@ -153,6 +153,8 @@ static struct sk_buff *sdm_tx_copy(const struct sdm_dev *sdm, struct sk_buff *sk
 	struct sk_buff *copy;
 	int err;
 
+	/* So there is no limit of ours to what a socket may hand down (tso_max_size). */
+	static_assert(MAX_SKB_FRAGS * (PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER) >= GSO_MAX_SIZE);
 	copy = alloc_skb_with_frags(headroom + skb_headlen(skb), skb->data_len,
 				    PAGE_ALLOC_COSTLY_ORDER, &err, GFP_ATOMIC | __GFP_NOWARN);
 	if (!copy)
