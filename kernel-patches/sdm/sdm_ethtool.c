@@ -23,6 +23,16 @@ static int sdm_get_link_ksettings(struct net_device *dev, struct ethtool_link_ks
 	return __ethtool_get_link_ksettings(sdm->lower, cmd);
 }
 
+/* Packets go down as they are, and copies with what is asked for and their socket; hardware
+ * time stamps come up with them.
+ */
+static int sdm_get_ts_info(struct net_device *dev, struct kernel_ethtool_ts_info *info)
+{
+	const struct sdm_dev *sdm = netdev_priv(dev);
+
+	return ethtool_get_ts_info_by_layer(sdm->lower, info);
+}
+
 static void sdm_get_ringparam(struct net_device *dev, struct ethtool_ringparam *ring,
 			      struct kernel_ethtool_ringparam *kring,
 			      struct netlink_ext_ack *extack)
@@ -138,6 +148,7 @@ const struct ethtool_ops sdm_ethtool_ops = {
 	.get_drvinfo		= sdm_get_drvinfo,
 	.get_link		= ethtool_op_get_link,
 	.get_link_ksettings	= sdm_get_link_ksettings,
+	.get_ts_info		= sdm_get_ts_info,
 	.get_ringparam		= sdm_get_ringparam,
 	.set_ringparam		= sdm_set_ringparam,
 	.get_channels		= sdm_get_channels,
