@@ -21,11 +21,13 @@ struct uring {
 	struct io_uring_sqe *sqes;
 	struct io_uring_cqe *cqes;
 	uint64_t enters;
+	unsigned int queued;
 };
 
-static inline void uring_make(struct uring *u, unsigned int entries)
+/* @flags: IORING_SETUP_* */
+static inline void uring_make_with(struct uring *u, unsigned int entries, uint32_t flags)
 {
-	struct io_uring_params p = { 0 };
+	struct io_uring_params p = { .flags = flags };
 	size_t sq, cq;
 	uint8_t *ring;
 
@@ -50,17 +52,33 @@ static inline void uring_make(struct uring *u, unsigned int entries)
 	u->cqes = (struct io_uring_cqe *)(ring + p.cq_off.cqes);
 }
 
-/* Submit one, and wait until there are @wait completions. */
-static inline void uring_submit(struct uring *u, const struct io_uring_sqe *sqe, unsigned int wait)
+static inline void uring_make(struct uring *u, unsigned int entries)
+{
+	uring_make_with(u, entries, 0);
+}
+
+/* To be submitted by the next one. */
+static inline void uring_queue(struct uring *u, const struct io_uring_sqe *sqe)
 {
 	uint32_t tail = *u->sq_tail, slot = tail & *u->sq_mask;
 
 	u->sqes[slot] = *sqe;
 	u->sq_array[slot] = slot;
 	__atomic_store_n(u->sq_tail, tail + 1, __ATOMIC_RELEASE);
+	u->queued++;
+}
+
+/* Submit one, behind what has been queued, and wait until there are @wait completions. */
+static inline void uring_submit(struct uring *u, const struct io_uring_sqe *sqe, unsigned int wait)
+{
+	unsigned int n;
+
+	uring_queue(u, sqe);
+	n = u->queued;
+	u->queued = 0;
 	u->enters++;
-	if (syscall(__NR_io_uring_enter, u->fd, 1, wait, wait ? IORING_ENTER_GETEVENTS : 0, NULL,
-		    0) != 1)
+	if (syscall(__NR_io_uring_enter, u->fd, n, wait, wait ? IORING_ENTER_GETEVENTS : 0, NULL,
+		    0) != n)
 		die("io_uring_enter");
 }
 
