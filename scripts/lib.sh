@@ -13,6 +13,7 @@ build_packages=(cmake gcc make pkg-config libnl-3-dev libnl-genl-3-dev libdrm-de
 net_packages=(iproute2 ethtool)
 train_packages=(python3-sklearn)
 test_packages=(libcmocka-dev shellcheck clang-format clang-tidy cppcheck python3 python3-yaml python3-jsonschema binutils bc)
+x86_packages=(qemu-system-x86 libelf-dev)
 
 step() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
 note() { printf '    %s\n' "$*"; }
@@ -68,4 +69,13 @@ build_guest_kernel() {
 	kernel_source=$(sed -n 's/^source=//p' <<<"$out")
 	kernel=$(sed -n 's/^kernel=//p' <<<"$out")
 	sdm_module=$(sed -n 's/^sdm=//p' <<<"$out")
+}
+
+# The same for x86-64. Fills $x86_kernel and $x86_sdm.
+build_guest_kernel_x86() {
+	local out
+
+	out=$("$root/kernel-patches/build-kernel" --install-deps "$@" x86) || exit 1
+	x86_kernel=$(sed -n 's/^kernel=//p' <<<"$out")
+	x86_sdm=$(sed -n 's/^sdm=//p' <<<"$out")
 }
