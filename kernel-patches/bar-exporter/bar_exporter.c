@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * For tests: exports the memory of QEMU's ivshmem, a PCI BAR, in the ways that GPU
- * drivers export theirs. It has no struct page, and addresses come from
- * dma_map_resource(). With p2p_only=1 an importer has to say that it can handle such
- * memory, as of amdgpu, which otherwise moves the buffer to RAM; with 0 it need not,
- * as of NVIDIA's driver.
+ * For tests: exports the memory of QEMU's ivshmems, PCI BARs, in the ways that GPU
+ * drivers export theirs. That of several counts as one after the other. It has no
+ * struct page, and addresses come from dma_map_resource(). With p2p_only=1 an importer
+ * has to say that it can handle such memory, as of amdgpu, which otherwise moves the
+ * buffer to RAM; with 0 it need not, as of NVIDIA's driver.
  */
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
@@ -20,6 +20,7 @@
 #include "bar_exporter.h"
 
 #define BAR_EXPORTER_BAR	2
+#define BAR_EXPORTER_DEVICES	4
 /* Entries of the table, so that there is more than one, as of a fragmented VRAM. */
 #define BAR_EXPORTER_CHUNK	SZ_1M
 
@@ -31,14 +32,67 @@ static unsigned int pins;
 module_param(pins, uint, 0444);
 MODULE_PARM_DESC(pins, "attachments that are pinned now");
 
-/* @phys: of the first byte; constant */
+/* @offset: of the first byte in all of the memory; constant */
 struct bar_exporter_buf {
-	phys_addr_t	phys;
-	size_t		size;
+	u64	offset;
+	u64	size;
 };
 
-static struct pci_dev *bar_exporter_pdev;
+static struct pci_dev *bar_exporter_pdev[BAR_EXPORTER_DEVICES];
+static unsigned int bar_exporter_devices;
 static DEFINE_MUTEX(bar_exporter_lock);
+
+static u64 bar_exporter_bar_size(unsigned int i)
+{
+	return pci_resource_len(bar_exporter_pdev[i], BAR_EXPORTER_BAR);
+}
+
+/* Where @offset in all of the memory is; *@ret_left: bytes from there on in that BAR.
+ *
+ * Return: whether there is such
+ */
+static bool bar_exporter_locate(u64 offset, phys_addr_t *ret_phys, u64 *ret_left)
+{
+	unsigned int i;
+
+	for (i = 0; i < bar_exporter_devices; i++) {
+		u64 size = bar_exporter_bar_size(i);
+
+		if (offset < size) {
+			*ret_phys = pci_resource_start(bar_exporter_pdev[i], BAR_EXPORTER_BAR) +
+				    offset;
+			*ret_left = size - offset;
+			return true;
+		}
+		offset -= size;
+	}
+	return false;
+}
+
+/* A piece of a buffer that lies in one BAR, and is no longer than a chunk. */
+static u64 bar_exporter_piece(const struct bar_exporter_buf *buf, u64 done, phys_addr_t *ret_phys)
+{
+	u64 left;
+
+	if (!bar_exporter_locate(buf->offset + done, ret_phys, &left))
+		return 0;
+	return min3(left, buf->size - done, (u64)BAR_EXPORTER_CHUNK);
+}
+
+static unsigned int bar_exporter_pieces(const struct bar_exporter_buf *buf)
+{
+	unsigned int n = 0;
+	phys_addr_t phys;
+	u64 done, len;
+
+	for (done = 0; done < buf->size; done += len) {
+		len = bar_exporter_piece(buf, done, &phys);
+		if (!len)
+			return 0;
+		n++;
+	}
+	return n;
+}
 
 static int bar_exporter_attach(struct dma_buf *dmabuf, struct dma_buf_attachment *attach)
 {
@@ -79,27 +133,29 @@ static struct sg_table *bar_exporter_map(struct dma_buf_attachment *attach,
 	struct scatterlist *sg;
 	struct sg_table *sgt;
 	unsigned int i;
+	u64 done = 0;
 	int err;
 
 	sgt = kzalloc_obj(*sgt);
 	if (!sgt)
 		return ERR_PTR(-ENOMEM);
-	err = sg_alloc_table(sgt, DIV_ROUND_UP(buf->size, BAR_EXPORTER_CHUNK), GFP_KERNEL);
+	err = sg_alloc_table(sgt, bar_exporter_pieces(buf), GFP_KERNEL);
 	if (err) {
 		kfree(sgt);
 		return ERR_PTR(err);
 	}
 	for_each_sgtable_sg(sgt, sg, i) {
-		size_t offset = (size_t)i * BAR_EXPORTER_CHUNK;
-		size_t len = min_t(size_t, BAR_EXPORTER_CHUNK, buf->size - offset);
+		phys_addr_t phys;
+		u64 len = bar_exporter_piece(buf, done, &phys);
 
 		sg_set_page(sg, NULL, len, 0);
-		sg_dma_address(sg) = dma_map_resource(attach->dev, buf->phys + offset, len, dir, 0);
+		sg_dma_address(sg) = dma_map_resource(attach->dev, phys, len, dir, 0);
 		if (dma_mapping_error(attach->dev, sg_dma_address(sg))) {
 			bar_exporter_unmap_sgt(attach->dev, sgt, i, dir);
 			return ERR_PTR(-ENOMEM);
 		}
 		sg_dma_len(sg) = len;
+		done += len;
 	}
 	return sgt;
 }
@@ -113,9 +169,22 @@ static void bar_exporter_unmap(struct dma_buf_attachment *attach, struct sg_tabl
 static int bar_exporter_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 {
 	const struct bar_exporter_buf *buf = dmabuf->priv;
+	u64 done, len, size = vma->vm_end - vma->vm_start;
+	phys_addr_t phys;
+	int err;
 
+	/* The core has checked that it is no more than the buffer. */
+	if (vma->vm_pgoff)
+		return -EINVAL;
 	vma->vm_page_prot = pgprot_writecombine(vma->vm_page_prot);
-	return vm_iomap_memory(vma, buf->phys, buf->size);
+	for (done = 0; done < size; done += len) {
+		len = min(bar_exporter_piece(buf, done, &phys), size - done);
+		err = io_remap_pfn_range(vma, vma->vm_start + done, PHYS_PFN(phys), len,
+					 vma->vm_page_prot);
+		if (err)
+			return err;
+	}
+	return 0;
 }
 
 static void bar_exporter_release(struct dma_buf *dmabuf)
@@ -135,20 +204,23 @@ static const struct dma_buf_ops bar_exporter_ops = {
 
 static int bar_exporter_create(const struct bar_exporter_create *create)
 {
-	u64 bar = pci_resource_len(bar_exporter_pdev, BAR_EXPORTER_BAR);
 	DEFINE_DMA_BUF_EXPORT_INFO(info);
 	struct bar_exporter_buf *buf;
 	struct dma_buf *dmabuf;
 	int fd;
 
 	if (!create->size || !PAGE_ALIGNED(create->offset | create->size) ||
-	    create->offset >= bar || create->size > bar - create->offset)
+	    create->size > SZ_1G)
 		return -EINVAL;
 	buf = kzalloc_obj(*buf);
 	if (!buf)
 		return -ENOMEM;
-	buf->phys = pci_resource_start(bar_exporter_pdev, BAR_EXPORTER_BAR) + create->offset;
+	buf->offset = create->offset;
 	buf->size = create->size;
+	if (!bar_exporter_pieces(buf)) {
+		kfree(buf);
+		return -EINVAL;
+	}
 
 	info.ops = &bar_exporter_ops;
 	info.size = buf->size;
@@ -188,39 +260,68 @@ static struct miscdevice bar_exporter_misc = {
 	.fops	= &bar_exporter_fops,
 };
 
-static int __init bar_exporter_init(void)
+static void bar_exporter_remove(struct pci_dev *pdev)
+{
+	pci_release_region(pdev, BAR_EXPORTER_BAR);
+	pci_disable_device(pdev);
+	pci_dev_put(pdev);
+}
+
+static int bar_exporter_add(struct pci_dev *pdev)
 {
 	int err;
 
-	bar_exporter_pdev = pci_get_device(PCI_VENDOR_ID_REDHAT_QUMRANET, 0x1110, NULL);
-	if (!bar_exporter_pdev)
+	err = pci_enable_device(pdev);
+	if (err)
+		return err;
+	err = pci_request_region(pdev, BAR_EXPORTER_BAR, "bar-exporter");
+	if (err) {
+		pci_disable_device(pdev);
+		return err;
+	}
+	bar_exporter_pdev[bar_exporter_devices++] = pci_dev_get(pdev);
+	return 0;
+}
+
+static void bar_exporter_remove_all(void)
+{
+	while (bar_exporter_devices)
+		bar_exporter_remove(bar_exporter_pdev[--bar_exporter_devices]);
+}
+
+static int __init bar_exporter_init(void)
+{
+	struct pci_dev *pdev = NULL;
+	int err;
+
+	while (bar_exporter_devices < BAR_EXPORTER_DEVICES) {
+		pdev = pci_get_device(PCI_VENDOR_ID_REDHAT_QUMRANET, 0x1110, pdev);
+		if (!pdev)
+			break;
+		err = bar_exporter_add(pdev);
+		if (err) {
+			pci_dev_put(pdev);
+			goto remove;
+		}
+	}
+	/* The search holds the last one it found. */
+	pci_dev_put(pdev);
+	if (!bar_exporter_devices)
 		return -ENODEV;
-	err = pci_enable_device(bar_exporter_pdev);
-	if (err)
-		goto put_device;
-	err = pci_request_region(bar_exporter_pdev, BAR_EXPORTER_BAR, "bar-exporter");
-	if (err)
-		goto disable_device;
 	err = misc_register(&bar_exporter_misc);
 	if (err)
-		goto release_region;
+		goto remove;
 	return 0;
 
-release_region:
-	pci_release_region(bar_exporter_pdev, BAR_EXPORTER_BAR);
-disable_device:
-	pci_disable_device(bar_exporter_pdev);
-put_device:
-	pci_dev_put(bar_exporter_pdev);
+remove:
+	bar_exporter_remove_all();
 	return err;
 }
 
 static void __exit bar_exporter_exit(void)
 {
 	misc_deregister(&bar_exporter_misc);
-	pci_release_region(bar_exporter_pdev, BAR_EXPORTER_BAR);
-	pci_disable_device(bar_exporter_pdev);
-	pci_dev_put(bar_exporter_pdev);
+	bar_exporter_remove_all();
 }
 
 module_init(bar_exporter_init);

@@ -148,8 +148,8 @@ static bool sdm_mem_find_bar(phys_addr_t phys, phys_addr_t *ret_start, phys_addr
 		for (bar = 0; bar < PCI_STD_NUM_BARS; bar++) {
 			const struct resource *res = pci_resource_n(pdev, bar);
 
-			if (!(resource_type(res) & IORESOURCE_MEM) || phys < res->start ||
-			    phys > res->end)
+			if (!(res->flags & IORESOURCE_MEM) || res->flags & IORESOURCE_UNSET ||
+			    phys < res->start || phys > res->end)
 				continue;
 			*ret_start = res->start;
 			*ret_end = res->end;
