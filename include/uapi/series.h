@@ -45,4 +45,39 @@ struct zc_notification {
 #define SCM_DEVMEM_DONTNEED SO_DEVMEM_DONTNEED
 #endif
 
+/*
+ * Patch 9: socket option, level SOL_SOCKET, of TCP sockets. setsockopt() takes an int, 0 or 1; getsockopt() gives
+ * an unsigned 32-bit DEVMEM_RUN_OFF or DEVMEM_RUN_ON, which is how a program knows that the kernel has it. With
+ * it on, recvmsg(MSG_SOCK_DEVMEM) describes frags by control messages of type SCM_DEVMEM_RUN, each a header and
+ * as many entries as cmsg_len says, in the place of one SCM_DEVMEM_DMABUF for each frag.
+ */
+#ifndef SO_DEVMEM_RUN
+#define SO_DEVMEM_RUN  0x5a44
+#define SCM_DEVMEM_RUN SO_DEVMEM_RUN
+#define DEVMEM_RUN_OFF 0x216e5200
+#define DEVMEM_RUN_ON  0x216e5201
+
+/*
+ * @frag_offset: in the dmabuf, bytes.
+ * @frag_size:   bytes; may be more than a niov has.
+ * @flags:       0.
+ */
+struct dmabuf_run_entry {
+	uint64_t frag_offset;
+	uint32_t frag_size;
+	uint32_t flags;
+};
+
+/*
+ * @token:     of all entries together. It is given back as that of a frag is, and counts as one.
+ * @dmabuf_id: of all entries.
+ * @entries:   in the order of the stream, at least one.
+ */
+struct dmabuf_run_cmsg {
+	uint32_t token;
+	uint32_t dmabuf_id;
+	struct dmabuf_run_entry entries[];
+};
+#endif
+
 #endif
