@@ -77,6 +77,17 @@ static bool has_recycle(void)
 	       control.hdr.cmsg_len == CMSG_LEN(sizeof(freed)) && freed == 0;
 }
 
+/* An option of that number with another meaning would hardly have this value. */
+static bool has_token_runs(void)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint32_t value = 0;
+	socklen_t len = sizeof(value);
+
+	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_DEVMEM_RUN, &value, &len) == 0 &&
+	       len == sizeof(value) && value == DEVMEM_RUN_OFF;
+}
+
 static const char *state(bool there, bool used)
 {
 	if (!there)
@@ -88,12 +99,15 @@ void kernel_probe(void)
 {
 	bool zc = has_zc_notification();
 	bool recycle = has_recycle();
+	bool runs = has_token_runs();
 
 	features.zc_notification = zc && param_bool(PARAM_ZC_NOTIFICATION);
 	features.recycle = recycle && param_bool(PARAM_RECYCLE);
+	features.token_runs = runs && param_bool(PARAM_TOKEN_RUNS);
 	log_info("kernel features beyond mainline: completions in sendmsg: %s; tokens back in "
-		 "recvmsg: %s",
-		 state(zc, features.zc_notification), state(recycle, features.recycle));
+		 "recvmsg: %s; one token for a run of frags: %s",
+		 state(zc, features.zc_notification), state(recycle, features.recycle),
+		 state(runs, features.token_runs));
 }
 
 const struct kernel_features *kernel_features(void)

@@ -11,15 +11,17 @@
 /*
  * @zc_notification: sendmsg() returns finished zerocopy sends (SCM_ZC_NOTIFICATION).
  * @recycle:         recvmsg() takes tokens back (MSG_SOCK_DEVMEM_DONTNEED).
+ * @token_runs:      one token and one message for a run of frags (SO_DEVMEM_RUN).
  * A feature that is there but switched off by its parameter is false.
  */
 struct kernel_features {
 	bool zc_notification;
 	bool recycle;
+	bool token_runs;
 };
 
 /*
- * Asks the kernel (two sockets that are never connected) and logs the answer. Called once per plugin initialisation, before
+ * Asks the kernel (three sockets that are never connected) and logs the answer. Called once per plugin initialisation, before
  * other threads run.
  */
 void kernel_probe(void);

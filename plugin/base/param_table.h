@@ -46,6 +46,7 @@ PARAM_INT(CONNECT_TIMEOUT, 20000, 100, 3600000, "Milliseconds until a connection
 PARAM_INT(PEER_TIMEOUT, 30000, 1000, 3600000, "Milliseconds of silence of a dead host until it is an error. A host that answers is not dead, however long its process takes to receive.")
 PARAM_BOOL(ZC_NOTIFICATION, 1, "Whether sends bring completions back in sendmsg's control data where the kernel can do that (kernel-patches/7.2). Otherwise the error queue is read.")
 PARAM_BOOL(RECYCLE, 1, "Whether receives give tokens back in recvmsg's control data where the kernel can do that (kernel-patches/7.2). Otherwise SO_DEVMEM_DONTNEED does.")
+PARAM_BOOL(TOKEN_RUNS, 1, "Whether one token stands for a run of frags, a packet's mostly, where the kernel can do that (kernel-patches/7.2). Otherwise each frag has its own.")
 PARAM_BOOL(NIC_SETUP, 1, "Whether the plugin may set header split, RSS and flow rules itself. What it changed is put back at the end.")
 PARAM_STR(STATE_DIR, "/run/nccl-devmem", "Where it is recorded what was changed on a NIC, so that the next start can put it back after a crash.")
 PARAM_CHOICE(LOG, "info", "error|warn|info|debug", "Lines up to this level are handed to NCCL's logger.")

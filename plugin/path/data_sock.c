@@ -5,9 +5,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/kernel.h"
 #include "base/log.h"
 #include "base/param.h"
 #include "path/data_sock.h"
+#include "uapi/series.h"
 
 #ifndef SO_ZEROCOPY
 #define SO_ZEROCOPY 60
@@ -81,6 +83,7 @@ int data_sock_steer(struct data_sock *ds, struct pool *pool, struct verdict *why
 	socklen_t local_len = sizeof(local), remote_len = sizeof(remote);
 	struct token_ledger *ledger;
 	size_t bytes;
+	int one = 1;
 	int r;
 
 	if (getsockname(ds->fd, (struct sockaddr *)&local, &local_len) < 0 ||
@@ -103,11 +106,17 @@ int data_sock_steer(struct data_sock *ds, struct pool *pool, struct verdict *why
 	if (r < 0)
 		goto unreserve;
 
+	/* Where it fails, frags go on having tokens of their own: receiving takes either, also mixed. */
+	if (kernel_features()->token_runs &&
+	    setsockopt(ds->fd, SOL_SOCKET, SO_DEVMEM_RUN, &one, sizeof(one)) < 0)
+		log_warn("data socket: one token for a run of frags: %s", strerror(errno));
+
 	ds->steered = true;
 	ds->pool = pool;
 	ds->ledger = ledger;
 	ds->reserved = bytes;
-	/* A token holds back a whole niov. */
+	/* A frag holds back a whole niov. */
+	ds->run_most = 1;
 	ds->batch = (uint32_t)(bytes / 4 / nic_rx_niov_size(pool->rx));
 	return 0;
 

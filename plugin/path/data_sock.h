@@ -19,7 +19,8 @@
  * @pool:     receive side on devmem: where frags land (a reference is held), NULL on copy.
  * @ledger:   tokens this socket holds; exactly when @pool is set.
  * @reserved: bytes of the pool promised to this socket: three quarters for its receive queue, one for tokens held.
- * @batch:    tokens that may wait to be given back together; they fit in that quarter.
+ * @batch:    niovs whose tokens may wait to be given back together; they fit in that quarter.
+ * @run_most: the most niovs that one token has stood for, at least 1.
  * @rule:     flow rule that steers it, valid if @steered.
  * @strayed:  packets have come around the bound queues, and that has been said.
  */
@@ -30,6 +31,7 @@ struct data_sock {
 	struct token_ledger *ledger;
 	size_t reserved;
 	uint32_t batch;
+	uint32_t run_most;
 	uint32_t rule;
 	bool steered;
 	bool strayed;

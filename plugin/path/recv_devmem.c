@@ -18,6 +18,10 @@
 /* Frags a receive call can tell of. With MSS-sized frags about 0.6 MiB, with whole 4 KiB niovs 1.6 MiB. */
 #define FRAGS_PER_CALL 400
 
+/* Control data for that many messages of one frag each, and so little for runs that it has not more entries. */
+#define CONTROL_FRAGS (FRAGS_PER_CALL * CMSG_SPACE(sizeof(struct dmabuf_cmsg)))
+#define CONTROL_RUNS  (FRAGS_PER_CALL * sizeof(struct dmabuf_run_entry))
+
 /* errno 525, for "not one cmsg fits": kernel-internal number that does reach user space. */
 #define KERNEL_ETOOSMALL 525
 
@@ -28,50 +32,87 @@ struct recv_result {
 	size_t linear;
 };
 
-/* Enters a frag's token into the ledger, making room if the ledger is out of ranges. */
+/* Enters a token into the ledger, which has room. It is ours from here on, whatever else is wrong with its frags. */
 static int take_token(struct data_sock *ds, uint32_t token)
 {
-	int r = token_ledger_add(ds->ledger, token);
-
 	counter_inc(tokens_out);
-	counter_inc(frags);
-	return r;
+	return token_ledger_add(ds->ledger, token);
 }
 
-static int parse_cmsg(struct data_sock *ds, struct cmsghdr *c, struct recv_result *res)
+/* A piece of the pool that the NIC has filled. Returns the niovs it touches, or -EPROTO. */
+static int take_frag(struct data_sock *ds, uint64_t offset, uint32_t len, struct recv_result *res)
 {
-	struct gather_piece *g = &res->pieces[res->n];
+	uint32_t niov = nic_rx_niov_size(ds->pool->rx);
+
+	if (res->n == FRAGS_PER_CALL)
+		return -EPROTO;
+	if (!len || offset > ds->pool->block.size || len > ds->pool->block.size - offset) {
+		log_err("frag %llu+%u lies outside the pool of %zu bytes: is another dmabuf bound to the queue?",
+			(unsigned long long)offset, len, ds->pool->block.size);
+		return -EPROTO;
+	}
+	res->pieces[res->n++] = (struct gather_piece){ .offset = offset, .len = len };
+	res->total += len;
+	counter_inc(frags);
+	return (int)((offset + len - 1) / niov - offset / niov + 1);
+}
+
+static int parse_run(struct data_sock *ds, const struct cmsghdr *c, struct recv_result *res)
+{
+	const unsigned char *entries = CMSG_DATA(c) + sizeof(struct dmabuf_run_cmsg);
+	struct dmabuf_run_entry e;
+	struct dmabuf_run_cmsg run;
+	uint32_t niovs = 0;
+	size_t len;
+	int r;
+
+	if (c->cmsg_len < CMSG_LEN(sizeof(run) + sizeof(e)))
+		return -EPROTO;
+	len = c->cmsg_len - CMSG_LEN(sizeof(run));
+	memcpy(&run, CMSG_DATA(c), sizeof(run));
+	r = take_token(ds, run.token);
+	if (r < 0)
+		return r;
+	if (len % sizeof(e))
+		return -EPROTO;
+	for (; len; len -= sizeof(e), entries += sizeof(e)) {
+		memcpy(&e, entries, sizeof(e));
+		r = take_frag(ds, e.frag_offset, e.frag_size, res);
+		if (r < 0)
+			return r;
+		niovs += (uint32_t)r;
+	}
+	if (niovs > ds->run_most)
+		ds->run_most = niovs;
+	return 0;
+}
+
+static int parse_cmsg(struct data_sock *ds, const struct cmsghdr *c, struct recv_result *res)
+{
 	struct dmabuf_cmsg d;
 	int r;
 
+	if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_DEVMEM_RUN)
+		return parse_run(ds, c, res);
 	if (c->cmsg_level != SOL_SOCKET ||
 	    (c->cmsg_type != SCM_DEVMEM_DMABUF && c->cmsg_type != SCM_DEVMEM_LINEAR))
 		return 0;
-	if (c->cmsg_len < CMSG_LEN(sizeof(d)) || res->n == FRAGS_PER_CALL)
+	if (c->cmsg_len < CMSG_LEN(sizeof(d)))
 		return -EPROTO;
 	memcpy(&d, CMSG_DATA(c), sizeof(d));
 
-	*g = (struct gather_piece){ .len = d.frag_size };
-	if (c->cmsg_type == SCM_DEVMEM_LINEAR) {
-		g->linear = 1;
-		res->linear += d.frag_size;
-	} else {
-		/* The token is ours from here on, whatever else is wrong. */
+	if (c->cmsg_type == SCM_DEVMEM_DMABUF) {
 		r = take_token(ds, d.frag_token);
 		if (r < 0)
 			return r;
-		if (d.frag_offset > ds->pool->block.size ||
-		    d.frag_size > ds->pool->block.size - d.frag_offset) {
-			log_err("frag %llu+%u lies outside the pool of %zu bytes: is another "
-				"dmabuf bound to the queue?",
-				(unsigned long long)d.frag_offset, d.frag_size,
-				ds->pool->block.size);
-			return -EPROTO;
-		}
-		g->offset = d.frag_offset;
+		r = take_frag(ds, d.frag_offset, d.frag_size, res);
+		return r < 0 ? r : 0;
 	}
+	if (res->n == FRAGS_PER_CALL)
+		return -EPROTO;
+	res->pieces[res->n++] = (struct gather_piece){ .len = d.frag_size, .linear = 1 };
+	res->linear += d.frag_size;
 	res->total += d.frag_size;
-	res->n++;
 	return 0;
 }
 
@@ -132,16 +173,15 @@ static ssize_t recv_devmem(struct data_sock *ds, const struct mr *mr, uint8_t *p
 	 * Aligned for cmsghdr; the frags' messages behind the answer about tokens. 16 KiB of stack: NCCL's threads have the
 	 * usual 8 MiB.
 	 */
-	_Alignas(struct cmsghdr) char
-		control[CMSG_SPACE(sizeof(uint32_t)) +
-			FRAGS_PER_CALL * CMSG_SPACE(sizeof(struct dmabuf_cmsg))];
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(uint32_t)) + CONTROL_FRAGS];
 	uint8_t *dst = mr_cpu(mr, p);
 	struct iovec iov = { .iov_base = dst, .iov_len = len };
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control,
-		.msg_controllen = sizeof(control),
+		.msg_controllen = CMSG_SPACE(sizeof(uint32_t)) +
+				  (kernel_features()->token_runs ? CONTROL_RUNS : CONTROL_FRAGS),
 	};
 	struct recv_result res;
 	struct cmsghdr *c;
@@ -200,7 +240,7 @@ static int recycle_devmem(struct data_sock *ds, int idle)
 		keep = 0;
 	if (!idle && kernel_features()->recycle)
 		return 0;
-	if (ds->ledger->held <= keep)
+	if (ds->ledger->held * ds->run_most <= keep)
 		return 0;
 	return token_ledger_release(ds->ledger, ds->fd);
 }
