@@ -9,11 +9,14 @@
  *
  * Exit: 0, 1, 77 where the kernel lacks it.
  */
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
 
 #include "fault.h"
 
-enum { HELD_BYTES = 32 << 10 };
+enum { HELD_BYTES = 32 << 10, STORM_BYTES = 4 << 20, STORM_CHUNK = 16 << 10 };
 
 static struct dmabuf buf;
 static struct binding bind_rx;
@@ -367,6 +370,110 @@ static void peek(void)
 	munmap(p.mem, 2 * (size_t)page);
 }
 
+static atomic_bool storm_over;
+static atomic_uint storm_signals;
+static pid_t storm_tid;
+
+static void on_signal(int sig)
+{
+	(void)sig;
+	atomic_fetch_add(&storm_signals, 1);
+}
+
+static void *storm_thread(void *arg)
+{
+	(void)arg;
+	while (!atomic_load(&storm_over)) {
+		syscall(SYS_tgkill, getpid(), storm_tid, SIGUSR1);
+		usleep(400);
+	}
+	return NULL;
+}
+
+/* Sends slowly, so that the receiver sleeps in its calls. */
+static void storm_sender(void)
+{
+	static uint8_t chunk[STORM_CHUNK];
+
+	for (size_t sent = 0; sent < STORM_BYTES; sent += sizeof(chunk)) {
+		pattern_fill(chunk, 0, p.c.sent + sent, sizeof(chunk));
+		check(send(p.c.tx, chunk, sizeof(chunk), 0) == sizeof(chunk), "send");
+		usleep(1000);
+	}
+	_exit(0);
+}
+
+/* Receives that sleep and are interrupted, each with what the last one brought to be freed. Those
+ * that are not restarted inside the kernel are repeated with the buffer as it is.
+ */
+static void storm(int restart)
+{
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = restart };
+	static _Alignas(struct cmsghdr) uint8_t control[FAULT_CONTROL];
+	static uint8_t linear[64 << 10];
+	static struct ledger kept;
+	unsigned int interrupted = 0, calls = 0;
+	pthread_t thread;
+	uint64_t end;
+	int status;
+	pid_t pid;
+
+	setup();
+	/* the lowest numbers stay held: freed twice is freed from among these */
+	kept = held;
+	held.n = 0;
+	conn_send(&p.c, HELD_BYTES);
+	conn_recv_all(&p.c, &held);
+	end = p.c.sent + STORM_BYTES;
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		storm_sender();
+	sigaction(SIGUSR1, &sa, NULL);
+	storm_tid = (pid_t)syscall(SYS_gettid);
+	atomic_store(&storm_over, false);
+	atomic_store(&storm_signals, 0);
+	check(!pthread_create(&thread, NULL, storm_thread, NULL), "thread");
+	while (p.c.got < end) {
+		struct iovec iov = { linear, sizeof(linear) };
+		struct msghdr msg;
+		ssize_t n;
+
+		ledger_check(&held, &buf);
+		request_put(control, p.tokens, ledger_tokens(&held, 0, held.n, p.tokens));
+		do {
+			msg = (struct msghdr){ .msg_iov = &iov,
+					       .msg_iovlen = 1,
+					       .msg_control = control,
+					       .msg_controllen = sizeof(control) };
+			n = recvmsg(p.c.rx, &msg, MSG_SOCK_DEVMEM | MSG_SOCK_DEVMEM_DONTNEED);
+			check(answer_get(control) == (int)held.n, "%d of %zu freed",
+			      answer_get(control), held.n);
+			calls++;
+			interrupted += n < 0;
+		} while (n < 0 && errno == EINTR);
+		check(n > 0, "receive: %zd", n);
+		held.n = 0;
+		ledger_take(&held, &p.c, &msg, (size_t)n);
+	}
+	atomic_store(&storm_over, true);
+	pthread_join(thread, NULL);
+	check(waitpid(pid, &status, 0) == pid && !status, "sender: %x", status);
+	printf(" %u calls, %u signals, %u EINTR;", calls, atomic_load(&storm_signals), interrupted);
+	check(atomic_load(&storm_signals) > 20, "no storm");
+	check(restart ? !interrupted : interrupted, "%u EINTR", interrupted);
+	p.c.sent = end;
+	for (size_t i = 0; i < kept.n; i++)
+		held.frags[held.n++] = kept.frags[i];
+	teardown_held();
+}
+
+static void storms(void)
+{
+	storm(SA_RESTART);
+	storm(0);
+}
+
 static void probe(void)
 {
 	const struct dmabuf_token none = { 1, 0 };
@@ -398,6 +505,7 @@ int main(void)
 		{ "tokens that name nothing", strange_tokens },
 		{ "flags", flags },
 		{ "MSG_PEEK", peek },
+		{ "signals", storms },
 	};
 
 	page = sysconf(_SC_PAGESIZE);
