@@ -346,7 +346,6 @@ static void requests(void)
 
 		/* without SO_ZEROCOPY */
 		ends_open(types[type]);
-		len = 0;
 		setsockopt(e.tx, SOL_SOCKET, SO_ZEROCOPY, &(int){ 0 }, sizeof(int));
 		len = ask_put(mem, SLOTS);
 		refused("no SO_ZEROCOPY", mem, len, -EOPNOTSUPP);

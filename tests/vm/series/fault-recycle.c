@@ -440,7 +440,8 @@ static void storm(int restart)
 		ssize_t n;
 
 		ledger_check(&held, &buf);
-		request_put(control, p.tokens, ledger_tokens(&held, 0, held.n, p.tokens));
+		p.ranges = ledger_tokens(&held, 0, held.n, p.tokens);
+		request_put(control, p.tokens, p.ranges);
 		do {
 			msg = (struct msghdr){ .msg_iov = &iov,
 					       .msg_iovlen = 1,

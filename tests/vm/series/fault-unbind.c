@@ -39,9 +39,10 @@ static void release_by_recvmsg(size_t first, size_t n)
 	struct dmabuf_token tokens[DEVMEM_DONTNEED_TOKENS];
 	_Alignas(struct cmsghdr) uint8_t control[4096];
 	struct msghdr msg = { .msg_control = control, .msg_controllen = sizeof(control) };
+	size_t ranges = ledger_tokens(&held, first, n, tokens);
 	ssize_t ret;
 
-	request_put(control, tokens, ledger_tokens(&held, first, n, tokens));
+	request_put(control, tokens, ranges);
 	ret = recvmsg(c.rx, &msg, MSG_DONTWAIT | MSG_SOCK_DEVMEM | MSG_SOCK_DEVMEM_DONTNEED);
 	check(answer_get(control) == (int)n, "%d of %zu freed, %zd", answer_get(control), n, ret);
 }

@@ -53,6 +53,7 @@ static void ring_close(struct uring *u)
 static void op_open(void)
 {
 	struct dmabuf_token tokens[DEVMEM_DONTNEED_TOKENS];
+	size_t ranges;
 
 	held.n = 0;
 	conn_open(&op.c);
@@ -60,7 +61,8 @@ static void op_open(void)
 	conn_recv_all(&op.c, &held);
 	uring_make_with(&op.ring, 16, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
 	op.named = held.n;
-	request_put(op.control, tokens, ledger_tokens(&held, 0, held.n, tokens));
+	ranges = ledger_tokens(&held, 0, held.n, tokens);
+	request_put(op.control, tokens, ranges);
 	op.iov = (struct iovec){ linear, sizeof(linear) };
 	op.msg = (struct msghdr){ .msg_iov = &op.iov,
 				  .msg_iovlen = 1,
