@@ -218,10 +218,14 @@ static void peer_ask(int ask, uint8_t times)
 		die("the peer has ended");
 }
 
+/* It waits for ever if the window does not grow so far that a round fits. */
 static void peer_wait(int answer)
 {
+	struct pollfd p = { .fd = answer, .events = POLLIN };
 	uint8_t times;
 
+	if (poll(&p, 1, 20000) != 1)
+		die("the socket does not take %zu bytes: tcp_rmem is too small", opt.fill);
 	if (read(answer, &times, 1) != 1)
 		die("the peer has ended");
 }
