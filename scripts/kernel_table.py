@@ -28,6 +28,8 @@ WHY = {
               "freeing both is what a range costs; the sk_buffs go back in bulk, their heads and their charge cannot. It takes "
               "notifications that could not be merged to see several: another kind of entry between them, or sends that finish out "
               "of order. The error queue wants a recvmsg() for each.",
+    "control": "A sendmsg() with another control message tests whether the socket has SO_ZEROCOPY before the protocol is called and "
+               "whether an answer is due after it; without control data neither is.",
 }
 
 
@@ -276,6 +278,9 @@ def document(before, after, layouts, facts):
     sections = [s for s in (section_calls(t), section_loop(t), section_receive(t), section_dontneed(t), section_plain(t),
                             section_page_pool(t), section_sizes(t, layouts)) if s]
     missed = sum(v != "reached" for *_, v in t.verdicts)
+    spread = "one seed of its random numbers." if facts["seeds"] == 1 else (
+        f"each of {facts['seeds']} seeds of its random\nnumbers, of which the median is shown; the largest difference between seeds in any "
+        f"line below is {Table.spread(before, after):.2f} %.\nWhat is received has one seed, and 21 rounds.")
     head = f"""# What the kernel series costs and saves
 
 Written by `scripts/kernel-results --write`; do not edit. Without the series means Linux {facts['release']} as Debian ships it, with it the same
@@ -286,8 +291,7 @@ with kernel-patches/7.2, both configured by kernel-patches/config{' (images give
 
 Both kernels run in QEMU's emulator with an instruction clock (`tests/vm/guest --instructions`): one instruction of the guest is a
 nanosecond of its time stamp counter, so a difference of `rdtsc` around a system call is a count of instructions, the same on any
-host under any load. A fresh guest for each configuration and each of {facts['seeds']} seeds of its random numbers, of which the median is shown; the
-largest difference between seeds in any line below is {Table.spread(before, after):.2f} %. What is received has one seed, and 21 rounds.
+host under any load. A fresh guest for each configuration and {spread}
 
 Instructions are not time: caches, TLB misses, locks that are fought over, mitigations and the speed of an entry into the kernel are
 not in them. A change that saves system calls saves more on hardware than it does here. Copies are `rep movsq`, an instruction for 8
@@ -301,4 +305,6 @@ bytes; static branches are loads and jumps, since the configuration has no jump 
         head += f"\nLeft out of this run: {', '.join(facts['left_out'])}.\n"
     if any("16 separate" in v[0] and v[3] != "reached" for v in t.verdicts):
         head += "\n" + textwrap.fill("16 separate ranges: " + WHY["ranges"], 130) + "\n"
+    if any("sendmsg-control" in v[0] and v[3] != "reached" for v in t.verdicts):
+        head += "\n" + textwrap.fill("sendmsg-control: " + WHY["control"], 130) + "\n"
     return head + "\n" + "\n\n".join(sections) + "\n"
