@@ -15,8 +15,8 @@ KIB, MIB = 1024, 1 << 20
 # How frags are received and given back, bytes of a niov, bytes of a recvmsg: the cells of recv-cost.
 RECEIVES = [("plain", 4 * KIB, r) for r in (MIB, 64 * KIB, 16 * KIB)] + [
     (how, niov, r)
-    for niov in (4 * KIB, 16 * KIB, 64 * KIB)
-    for how in ("setsockopt", "recvmsg", "run-recvmsg")
+    for niov in (4 * KIB, 64 * KIB)
+    for how in ("setsockopt", "recvmsg", "run", "run-recvmsg")
     for r in (MIB, 64 * KIB, 16 * KIB)]
 PROTOCOLS = ("tcp4", "tcp6", "udp4", "udp6")
 STREAM_SIZES, DATAGRAM_SIZES = (1, 1024, 16384, 65536), (1, 1024, 16384, 65487)
@@ -232,7 +232,7 @@ def section_receive(t):
         return Table.value(results, f"recv/niov-{niov}/read-{read}/{how}")
 
     names = {"plain": "copied, no devmem", "setsockopt": "freed by setsockopt", "recvmsg": "freed in recvmsg",
-             "run-recvmsg": "runs of frags, freed in recvmsg"}
+             "run": "runs of frags, freed by setsockopt", "run-recvmsg": "runs of frags, freed in recvmsg"}
     lines = []
     for how, niov in dict.fromkeys((h, n) for h, n, _ in RECEIVES):
         cells = []
@@ -251,12 +251,22 @@ def section_receive(t):
     for text, niov, read, limit in (("4 KiB niovs, 1 MiB reads", 4 * KIB, MIB, 190000), ("64 KiB niovs, 1 MiB reads", 64 * KIB, MIB, 30000),
                                     ("4 KiB niovs, 16 KiB reads", 4 * KIB, 16 * KIB, 420000)):
         t.goal(f"devmem receive, {text}, a MiB", best(niov, read), limit)
+    calls = []
+    for how in ("setsockopt", "recvmsg", "run", "run-recvmsg"):
+        values = [cell(t.after, how + "/calls", 4 * KIB, read) for read in (MIB, 64 * KIB, 16 * KIB)]
+        if any(v is not None for v in values):
+            calls.append((names[how], *(number(v) for v in values)))
+    inband = [v for how in ("recvmsg", "run-recvmsg") for read in (MIB, 64 * KIB, 16 * KIB)
+              for v in [cell(t.after, how + "/calls", 4 * KIB, read)] if v is not None]
+    t.goal("calls only for tokens, a MiB, where recvmsg brings them", max(inband) if inband else None, 0)
     return ("## Receiving\n\n"
             + textwrap.fill(
                 "Instructions for a MiB of the receiver's system calls: the receives, and what gives frags back. Each round the peer "
                 "fills the socket with 1 MiB and sleeps, then it is drained; the median of 21 rounds, 9000-byte packets, sdm. In each "
                 "cell without and with the series; – where that kernel cannot.", 120)
-            + "\n\n" + rows(("way", "niov", "1 MiB reads: without", "with", "64 KiB: without", "with", "16 KiB: without", "with"), lines))
+            + "\n\n" + rows(("way", "niov", "1 MiB reads: without", "with", "64 KiB: without", "with", "16 KiB: without", "with"), lines)
+            + ("\n\nCalls that do nothing but give tokens back, for a MiB, niovs of 4 KiB, with the series:\n\n"
+               + rows(("way", "1 MiB reads", "64 KiB", "16 KiB"), calls) if calls else ""))
 
 
 def section_sizes(t, layouts):

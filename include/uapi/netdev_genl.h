@@ -45,7 +45,7 @@ enum {
 	NDEV_A_DMABUF_FD = 3,	   /* u32 */
 	NDEV_A_DMABUF_ID = 4,	   /* u32, in the reply */
 	NDEV_A_DMABUF_RX_PAGE_SIZE =
-		5, /* u32; kernel-patches/7.2 patch 5; answered with the size in use */
+		5, /* u32; kernel-patches/7.2 patch 7; answered with the size in use */
 	NDEV_A_DMABUF_MAX = 5,
 };
 

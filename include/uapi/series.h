@@ -11,7 +11,7 @@
 #include "uapi/devmem.h"
 
 /*
- * Patch 2: control message of sendmsg(), level SOL_SOCKET. The caller sets @state to ASK and @nr to 0; a kernel
+ * Patch 4: control message of sendmsg(), level SOL_SOCKET. The caller sets @state to ASK and @nr to 0; a kernel
  * that has the patch sets DONE and fills in @nr ranges of finished zerocopy sends, whatever the call returns.
  */
 #ifndef SCM_ZC_NOTIFICATION
@@ -34,7 +34,7 @@ struct zc_notification {
 #endif
 
 /*
- * Patch 4: recvmsg() frees the frags named by a control message at the head of its control buffer, type
+ * Patch 6: recvmsg() frees the frags named by a control message at the head of its control buffer, type
  * SCM_DEVMEM_DONTNEED with an array of struct dmabuf_token, before it receives. The kernel replaces the
  * message by one that holds the number of frags freed, a u32, whatever the call returns.
  */
@@ -46,7 +46,7 @@ struct zc_notification {
 #endif
 
 /*
- * Patch 9: socket option, level SOL_SOCKET, of TCP sockets. setsockopt() takes an int, 0 or 1; getsockopt() gives
+ * Patch 11: socket option, level SOL_SOCKET, of TCP sockets. setsockopt() takes an int, 0 or 1; getsockopt() gives
  * an unsigned 32-bit DEVMEM_RUN_OFF or DEVMEM_RUN_ON, which is how a program knows that the kernel has it. With
  * it on, recvmsg(MSG_SOCK_DEVMEM) describes frags by control messages of type SCM_DEVMEM_RUN, each a header and
  * as many entries as cmsg_len says, in the place of one SCM_DEVMEM_DMABUF for each frag.

@@ -29,6 +29,13 @@
  */
 static struct device *sdm_dma_dev;
 
+/* For tests, and only where the kernel's bindings hold the device (patch "net: devmem:
+ * hold the device that a dma-buf is mapped for"): a device that can be unplugged.
+ */
+static bool sdm_dma_dev_goes;
+module_param_named(dma_dev_goes, sdm_dma_dev_goes, bool, 0600);
+MODULE_PARM_DESC(dma_dev_goes, "remove the DMA device with the module, as hardware is unplugged");
+
 static struct rtnl_link_ops sdm_link_ops;
 
 static struct sdm_dev *sdm_of_lower(const struct net_device *lower)
@@ -466,6 +473,8 @@ static void __exit sdm_module_exit(void)
 	sdm_mem_exit();
 	sdm_inject_exit();
 	sdm_tx_drain();
+	if (sdm_dma_dev_goes)
+		platform_device_unregister(to_platform_device(sdm_dma_dev));
 	put_device(sdm_dma_dev);
 }
 

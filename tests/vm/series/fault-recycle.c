@@ -319,6 +319,32 @@ static void strange_tokens(void)
 }
 
 /* With flags that have nothing to do with it: freed once, as always, or refused as a whole. */
+/* A receive of no bytes, while there are some: it frees, and hands out no frag of no bytes in exchange. */
+static void no_bytes(void)
+{
+	struct iovec iov = { p.mem, 0 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	const int with = MSG_SOCK_DEVMEM | MSG_SOCK_DEVMEM_DONTNEED | MSG_DONTWAIT;
+
+	for (int iovs = 0; iovs < 2; iovs++) {
+		setup();
+		conn_send(&p.c, HELD_BYTES);
+		conn_arrived(&p.c);
+		request_put(p.mem, p.tokens, p.ranges);
+		msg.msg_iovlen = (size_t)iovs;
+		msg.msg_control = p.mem;
+		msg.msg_controllen = (size_t)page;
+		check(recvmsg(p.c.rx, &msg, with) == 0, "received something");
+		check(answer_get(p.mem) == (int)held.n, "%d freed", answer_get(p.mem));
+		check(msg.msg_controllen == CMSG_SPACE(sizeof(uint32_t)), "told of %zu bytes more",
+		      (size_t)msg.msg_controllen);
+		check(tokens_left(p.c.rx) == 0, "a token nobody asked for");
+		held.n = 0;
+		conn_recv_all(&p.c, &held);
+		teardown_held();
+	}
+}
+
 static void flags(void)
 {
 	static const int with[] = { MSG_PEEK,	  MSG_TRUNC, MSG_WAITALL,
@@ -501,6 +527,7 @@ int main(void)
 		{ "tokens that cannot be read", tokens_unmapped },
 		{ "answered, and the receive faults", receive_faults },
 		{ "no room for what is received", no_room },
+		{ "no bytes asked for", no_bytes },
 		{ "lengths", lengths },
 		{ "several control messages", several },
 		{ "tokens that name nothing", strange_tokens },
