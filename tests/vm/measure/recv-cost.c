@@ -287,18 +287,7 @@ static void runs_enable(int fd)
 
 static void recvmsg_release_probe(void)
 {
-	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct dmabuf_token))] = { 0 };
-	struct msghdr msg = { .msg_control = control, .msg_controllen = sizeof(control) };
-	struct cmsghdr *cm = (struct cmsghdr *)control;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	cm->cmsg_level = SOL_SOCKET;
-	cm->cmsg_type = SCM_DEVMEM_DONTNEED;
-	cm->cmsg_len = CMSG_LEN(sizeof(struct dmabuf_token));
-	if (fd < 0 || recvmsg(fd, &msg, MSG_DONTWAIT | MSG_SOCK_DEVMEM_DONTNEED) != -1)
-		die("recvmsg on a socket without a connection");
-	close(fd);
-	if (cm->cmsg_len == CMSG_LEN(sizeof(uint32_t)))
+	if (recycle_known())
 		return;
 	fprintf(stderr, "skip: this kernel does not know MSG_SOCK_DEVMEM_DONTNEED\n");
 	exit(EXIT_SKIP);

@@ -30,14 +30,13 @@
 #include "../../../include/uapi/devmem.h"
 #include "../../../include/uapi/netdev_genl.h"
 
-/* Of the series. */
+/* Not uapi/series.h: some programs have the series' own linux/errqueue.h, with the same structs. */
 #ifndef MSG_SOCK_DEVMEM_DONTNEED
 #define MSG_SOCK_DEVMEM_DONTNEED 0x1000000
 #endif
 #ifndef SCM_DEVMEM_DONTNEED
 #define SCM_DEVMEM_DONTNEED SO_DEVMEM_DONTNEED
 #endif
-enum { SERIES_A_DMABUF_RX_PAGE_SIZE = NDEV_A_DMABUF_ID + 1 };
 
 enum { EXIT_WRONG = 1, EXIT_SKIP = 77, EXIT_REFUSED = 3 };
 
@@ -145,15 +144,15 @@ struct binding {
 
 static inline int binding_reply(struct nl_msg *msg, void *arg)
 {
-	struct nlattr *tb[SERIES_A_DMABUF_RX_PAGE_SIZE + 1];
+	struct nlattr *tb[NDEV_A_DMABUF_RX_PAGE_SIZE + 1];
 	struct binding *b = arg;
 
-	if (genlmsg_parse(nlmsg_hdr(msg), 0, tb, SERIES_A_DMABUF_RX_PAGE_SIZE, NULL))
+	if (genlmsg_parse(nlmsg_hdr(msg), 0, tb, NDEV_A_DMABUF_RX_PAGE_SIZE, NULL))
 		return NL_OK;
 	if (tb[NDEV_A_DMABUF_ID])
 		b->id = nla_get_u32(tb[NDEV_A_DMABUF_ID]);
-	if (tb[SERIES_A_DMABUF_RX_PAGE_SIZE])
-		b->rx_page_size = nla_get_u32(tb[SERIES_A_DMABUF_RX_PAGE_SIZE]);
+	if (tb[NDEV_A_DMABUF_RX_PAGE_SIZE])
+		b->rx_page_size = nla_get_u32(tb[NDEV_A_DMABUF_RX_PAGE_SIZE]);
 	return NL_OK;
 }
 
@@ -197,7 +196,7 @@ static inline int binding_make(struct binding *b, const struct dmabuf *buf, cons
 	nla_put_u32(msg, NDEV_A_DMABUF_IFINDEX, if_nametoindex(ifname));
 	nla_put_u32(msg, NDEV_A_DMABUF_FD, (uint32_t)buf->fd);
 	if (rx_page_size)
-		nla_put_u32(msg, SERIES_A_DMABUF_RX_PAGE_SIZE, rx_page_size);
+		nla_put_u32(msg, NDEV_A_DMABUF_RX_PAGE_SIZE, rx_page_size);
 	if (queue >= 0) {
 		struct nlattr *nest = nla_nest_start(msg, NDEV_A_DMABUF_QUEUES | NLA_F_NESTED);
 
@@ -251,6 +250,34 @@ static inline int connection_make(const char *ifname, const char *address, bool 
 		usleep(100000);
 	}
 	die("no connection within 10 s");
+}
+
+/*
+ * Whether recvmsg() frees devmem frags on this kernel; needs no device. The kernel answers by what it
+ * writes, so neither an older kernel, which ignores the flag and leaves the request as it is, nor
+ * one that gives the flag another meaning can be mistaken.
+ */
+static inline bool recycle_known(void)
+{
+	_Alignas(struct cmsghdr) uint8_t control[CMSG_SPACE(sizeof(struct dmabuf_token))] = { 0 };
+	struct msghdr msg = { .msg_control = control, .msg_controllen = sizeof(control) };
+	struct cmsghdr *cm = (struct cmsghdr *)control;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint32_t freed = UINT32_MAX;
+
+	if (fd < 0)
+		die("socket");
+	/* No token: nothing is freed. The data is { start = 1, count = 0 }. */
+	cm->cmsg_level = SOL_SOCKET;
+	cm->cmsg_type = SCM_DEVMEM_DONTNEED;
+	cm->cmsg_len = CMSG_LEN(sizeof(struct dmabuf_token));
+	memcpy(CMSG_DATA(cm), &(struct dmabuf_token){ 1, 0 }, sizeof(struct dmabuf_token));
+	if (recvmsg(fd, &msg, MSG_DONTWAIT | MSG_SOCK_DEVMEM_DONTNEED) != -1 || errno != ENOTCONN)
+		die("recvmsg on a socket without a connection");
+	close(fd);
+	memcpy(&freed, CMSG_DATA(cm), sizeof(freed));
+	return cm->cmsg_level == SOL_SOCKET && cm->cmsg_type == SCM_DEVMEM_DONTNEED &&
+	       cm->cmsg_len == CMSG_LEN(sizeof(freed)) && freed == 0;
 }
 
 #endif

@@ -10,13 +10,10 @@
  */
 #include <time.h> /* before the next one, which needs it */
 #include <linux/errqueue.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 
 #include "fault.h"
+#include "storm.h"
 
 enum { SLOTS = 16, PAYLOAD = 16 << 10, SENDS_MAX = 4096, STORM_SENDS = 300 };
 
@@ -418,27 +415,6 @@ static void datagrams_full(void)
 	ends_close();
 }
 
-static atomic_bool storm_over;
-static atomic_uint storm_signals;
-static pid_t storm_tid;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	atomic_fetch_add(&storm_signals, 1);
-}
-
-static void *storm_thread(void *arg)
-{
-	int sig = (int)(intptr_t)arg;
-
-	while (!atomic_load(&storm_over)) {
-		syscall(SYS_tgkill, getpid(), storm_tid, sig);
-		usleep(300);
-	}
-	return NULL;
-}
-
 /* Reads slowly, checks each byte, ends at the end of the stream. */
 static void reader_run(int fd)
 {
@@ -459,12 +435,12 @@ static void reader_run(int fd)
  */
 static void storm(int restart, bool timeout)
 {
-	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = restart };
 	struct timeval tv = { .tv_sec = 20 };
 	unsigned int interrupted = 0, unanswered = 0, by_ask = 0;
 	/* all of the stream: nothing is written again while the kernel may look at it */
 	static uint8_t stream[STORM_SENDS * 2 * PAYLOAD];
-	pthread_t thread;
+	unsigned int signals;
+	struct storm s;
 	size_t sent = 0;
 	int status;
 	pid_t pid;
@@ -483,11 +459,7 @@ static void storm(int restart, bool timeout)
 	}
 	close(e.rx);
 	e.rx = -1;
-	sigaction(SIGUSR1, &sa, NULL);
-	storm_tid = (pid_t)syscall(SYS_gettid);
-	atomic_store(&storm_over, false);
-	atomic_store(&storm_signals, 0);
-	check(!pthread_create(&thread, NULL, storm_thread, (void *)(intptr_t)SIGUSR1), "thread");
+	storm_begin(&s, restart, 300);
 	while (e.sends < STORM_SENDS) {
 		size_t len = ask_put(mem, SLOTS);
 		int ranges;
@@ -503,13 +475,12 @@ static void storm(int restart, bool timeout)
 		if (n > 0)
 			sent += (size_t)n;
 	}
-	atomic_store(&storm_over, true);
-	pthread_join(thread, NULL);
+	signals = storm_end(&s);
 	shutdown(e.tx, SHUT_WR);
 	check(waitpid(pid, &status, 0) == pid && status == 0, "reader: %x", status);
 	printf(" %u sends, %u signals, %u EINTR, %u unanswered, %u answers with ranges;", e.sends,
-	       atomic_load(&storm_signals), interrupted, unanswered, by_ask);
-	check(atomic_load(&storm_signals) > 20 && by_ask > 0, "no storm");
+	       signals, interrupted, unanswered, by_ask);
+	check(signals > 20 && by_ask > 0, "no storm");
 	check(restart || interrupted, "never interrupted");
 	check(!(restart && !timeout) || interrupted == 0, "EINTR with SA_RESTART");
 	ends_close();

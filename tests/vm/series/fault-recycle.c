@@ -9,12 +9,9 @@
  *
  * Exit: 0, 1, 77 where the kernel lacks it.
  */
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <sys/syscall.h>
 
 #include "fault.h"
+#include "storm.h"
 
 enum { HELD_BYTES = 32 << 10, STORM_BYTES = 4 << 20, STORM_CHUNK = 16 << 10 };
 
@@ -396,26 +393,6 @@ static void peek(void)
 	munmap(p.mem, 2 * (size_t)page);
 }
 
-static atomic_bool storm_over;
-static atomic_uint storm_signals;
-static pid_t storm_tid;
-
-static void on_signal(int sig)
-{
-	(void)sig;
-	atomic_fetch_add(&storm_signals, 1);
-}
-
-static void *storm_thread(void *arg)
-{
-	(void)arg;
-	while (!atomic_load(&storm_over)) {
-		syscall(SYS_tgkill, getpid(), storm_tid, SIGUSR1);
-		usleep(400);
-	}
-	return NULL;
-}
-
 /* Sends slowly, so that the receiver sleeps in its calls. */
 static void storm_sender(void)
 {
@@ -434,12 +411,11 @@ static void storm_sender(void)
  */
 static void storm(int restart)
 {
-	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = restart };
 	static _Alignas(struct cmsghdr) uint8_t control[FAULT_CONTROL];
 	static uint8_t linear[64 << 10];
 	static struct ledger kept;
-	unsigned int interrupted = 0, calls = 0;
-	pthread_t thread;
+	unsigned int interrupted = 0, calls = 0, signals;
+	struct storm s;
 	uint64_t end;
 	int status;
 	pid_t pid;
@@ -455,11 +431,7 @@ static void storm(int restart)
 	pid = fork();
 	if (!pid)
 		storm_sender();
-	sigaction(SIGUSR1, &sa, NULL);
-	storm_tid = (pid_t)syscall(SYS_gettid);
-	atomic_store(&storm_over, false);
-	atomic_store(&storm_signals, 0);
-	check(!pthread_create(&thread, NULL, storm_thread, NULL), "thread");
+	storm_begin(&s, restart, 400);
 	while (p.c.got < end) {
 		struct iovec iov = { linear, sizeof(linear) };
 		struct msghdr msg;
@@ -483,11 +455,10 @@ static void storm(int restart)
 		held.n = 0;
 		ledger_take(&held, &p.c, &msg, (size_t)n);
 	}
-	atomic_store(&storm_over, true);
-	pthread_join(thread, NULL);
+	signals = storm_end(&s);
 	check(waitpid(pid, &status, 0) == pid && !status, "sender: %x", status);
-	printf(" %u calls, %u signals, %u EINTR;", calls, atomic_load(&storm_signals), interrupted);
-	check(atomic_load(&storm_signals) > 20, "no storm");
+	printf(" %u calls, %u signals, %u EINTR;", calls, signals, interrupted);
+	check(signals > 20, "no storm");
 	check(restart ? !interrupted : interrupted, "%u EINTR", interrupted);
 	p.c.sent = end;
 	for (size_t i = 0; i < kept.n; i++)
@@ -499,22 +470,6 @@ static void storms(void)
 {
 	storm(SA_RESTART);
 	storm(0);
-}
-
-static void probe(void)
-{
-	const struct dmabuf_token none = { 1, 0 };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	uint8_t control[64] = { 0 };
-	struct msghdr msg = { .msg_control = control, .msg_controllen = sizeof(control) };
-
-	request_put(control, &none, 1);
-	if (recvmsg(fd, &msg, MSG_DONTWAIT | MSG_SOCK_DEVMEM_DONTNEED) < 0 &&
-	    answer_get(control) < 0) {
-		printf("skip: this kernel does not free frags in recvmsg\n");
-		exit(EXIT_SKIP);
-	}
-	close(fd);
 }
 
 int main(void)
@@ -537,7 +492,10 @@ int main(void)
 	};
 
 	page = sysconf(_SC_PAGESIZE);
-	probe();
+	if (!recycle_known()) {
+		printf("skip: this kernel does not free frags in recvmsg\n");
+		return EXIT_SKIP;
+	}
 	dmabuf_make(&buf, 1 << 20, false);
 	binding_open(&bind_rx, &buf, false);
 	cases_run(cases, sizeof(cases) / sizeof(*cases));

@@ -293,28 +293,6 @@ static void binding_passed(void)
 	binding_open(&bind_rx, &buf, false);
 }
 
-/* Return: bytes or negative errno of a send from the binding @id, @len from @offset on */
-static ssize_t send_by_id(int fd, uint32_t id, size_t offset, size_t len)
-{
-	union {
-		char buf[CMSG_SPACE(sizeof(uint32_t))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct iovec iov = { (void *)offset, len };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	int one = 1;
-	ssize_t n;
-
-	setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one));
-	control.align = (struct cmsghdr){ CMSG_LEN(sizeof(id)), SOL_SOCKET, SCM_DEVMEM_DMABUF };
-	memcpy(CMSG_DATA(&control.align), &id, sizeof(id));
-	n = sendmsg(fd, &msg, MSG_ZEROCOPY | MSG_DONTWAIT | MSG_NOSIGNAL);
-	return n < 0 ? -errno : n;
-}
-
 /* Ids are global: any process may send from a binding that goes out through the right device, and
  * from none that does not.
  */
@@ -349,25 +327,26 @@ static void others_bindings(void)
 	check(read(pipefd[0], ids, sizeof(ids)) == sizeof(ids), "pipe");
 	conn_open(&c);
 	held.n = 0;
-	check(send_by_id(c.tx, ids[1], 0, 4096) == -ENODEV, "another device's binding");
-	check(send_by_id(c.tx, bind_rx.id, 0, 4096) == -EINVAL, "a binding to receive");
-	check(send_by_id(c.tx, ids[0] + 1000, 0, 4096) == -EINVAL, "no binding");
-	check(send_by_id(c.tx, 0, 0, 4096) < 0, "id 0");
-	check(send_by_id(c.tx, ids[0], 1 << 20, 4096) == -EFAULT, "beyond its end");
-	check(send_by_id(c.tx, ids[0], 0, HELD_BYTES) == HELD_BYTES, "another process' binding");
+	check(conn_send_from(c.tx, ids[1], 0, 4096) == -ENODEV, "another device's binding");
+	check(conn_send_from(c.tx, bind_rx.id, 0, 4096) == -EINVAL, "a binding to receive");
+	check(conn_send_from(c.tx, ids[0] + 1000, 0, 4096) == -EINVAL, "no binding");
+	check(conn_send_from(c.tx, 0, 0, 4096) < 0, "id 0");
+	check(conn_send_from(c.tx, ids[0], 1 << 20, 4096) == -EFAULT, "beyond its end");
+	check(conn_send_from(c.tx, ids[0], 0, HELD_BYTES) == HELD_BYTES,
+	      "another process' binding");
 	c.sent = HELD_BYTES;
 	conn_recv_all(&c, &held);
 	ledger_check(&held, &buf);
 	ledger_release(&held, c.rx);
 
-	check(send_by_id(c.tx, ids[0], HELD_BYTES, HELD_BYTES) == HELD_BYTES, "second send");
+	check(conn_send_from(c.tx, ids[0], HELD_BYTES, HELD_BYTES) == HELD_BYTES, "second send");
 	c.sent = 2 * HELD_BYTES;
 	turn_give(&parent);
 	child_end(pid);
 	conn_recv_all(&c, &held);
 	ledger_check(&held, &buf);
 	ledger_release(&held, c.rx);
-	check(send_by_id(c.tx, ids[0], 0, 4096) == -EINVAL, "a binding that has gone");
+	check(conn_send_from(c.tx, ids[0], 0, 4096) == -EINVAL, "a binding that has gone");
 	conn_close(&c);
 	dmabufs_wait(before);
 }

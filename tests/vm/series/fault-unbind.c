@@ -154,27 +154,6 @@ static void bound_again(void)
 	dmabufs_wait(0);
 }
 
-/* Return: bytes or negative errno */
-static ssize_t tx_send(size_t offset, size_t len)
-{
-	union {
-		char buf[CMSG_SPACE(sizeof(uint32_t))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct iovec iov = { (void *)offset, len };
-	struct msghdr msg = { .msg_iov = &iov,
-			      .msg_iovlen = 1,
-			      .msg_control = &control,
-			      .msg_controllen = sizeof(control) };
-	ssize_t n;
-
-	control.align =
-		(struct cmsghdr){ CMSG_LEN(sizeof(uint32_t)), SOL_SOCKET, SCM_DEVMEM_DMABUF };
-	memcpy(CMSG_DATA(&control.align), &bind_tx.id, sizeof(uint32_t));
-	n = sendmsg(c.tx, &msg, MSG_ZEROCOPY | MSG_DONTWAIT | MSG_NOSIGNAL);
-	return n < 0 ? -errno : n;
-}
-
 /* As much as the socket takes, at once. Return: bytes under way */
 static size_t tx_open(void)
 {
@@ -183,10 +162,9 @@ static size_t tx_open(void)
 
 	dmabuf_make(&tx_buf, TX_BYTES, false);
 	binding_open(&bind_tx, &tx_buf, true);
-	setsockopt(c.tx, SOL_SOCKET, SO_ZEROCOPY, &(int){ 1 }, sizeof(int));
 	/* a stream that goes on where the plain one has ended */
 	pattern_fill(tx_buf.mem, 0, c.sent, TX_BYTES);
-	while (sent < TX_BYTES && (n = tx_send(sent, TX_BYTES - sent)) > 0)
+	while (sent < TX_BYTES && (n = conn_send_from(c.tx, bind_tx.id, sent, TX_BYTES - sent)) > 0)
 		sent += (size_t)n;
 	check(sent > 0, "nothing was sent: %zd", n);
 	return sent;
@@ -204,7 +182,8 @@ static void sending_unbound(void)
 		sent = tx_open();
 		binding_close(&bind_tx);
 		dmabuf_close(&tx_buf);
-		check(tx_send(0, 4096) == -EINVAL, "sent from what is unbound");
+		check(conn_send_from(c.tx, bind_tx.id, 0, 4096) == -EINVAL,
+		      "sent from what is unbound");
 		/* packets that wait hold the binding; an end of it would take a while */
 		usleep(400000);
 		check(dmabufs_count() == 2, "%d dmabufs", dmabufs_count());
@@ -256,7 +235,8 @@ static void device_goes(const char *order)
 	}
 	/* the sending one, that is: ENODEV, or the socket was full */
 	if (!strcmp(line, "both\n"))
-		check(tx_send(0, 4096) < 0, "sent through a device that has gone");
+		check(conn_send_from(c.tx, bind_tx.id, 0, 4096) < 0,
+		      "sent through a device that has gone");
 	printf("%zu frags were held, %zu bytes under way\n", held.n, sent);
 	release_by_recvmsg(0, held.n / 2);
 	memmove(held.frags, held.frags + held.n / 2, (held.n - held.n / 2) * sizeof(*held.frags));

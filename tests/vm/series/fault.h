@@ -381,4 +381,26 @@ static inline void binding_open(struct binding *b, const struct dmabuf *buf, boo
 	netns_enter("a");
 }
 
+/* Return: bytes or negative errno of a send from the binding @id, @len from @offset on */
+static inline ssize_t conn_send_from(int fd, uint32_t id, size_t offset, size_t len)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(uint32_t))];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct iovec iov = { (void *)offset, len };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = &control,
+			      .msg_controllen = sizeof(control) };
+	int one = 1;
+	ssize_t n;
+
+	setsockopt(fd, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one));
+	control.align = (struct cmsghdr){ CMSG_LEN(sizeof(id)), SOL_SOCKET, SCM_DEVMEM_DMABUF };
+	memcpy(CMSG_DATA(&control.align), &id, sizeof(id));
+	n = sendmsg(fd, &msg, MSG_ZEROCOPY | MSG_DONTWAIT | MSG_NOSIGNAL);
+	return n < 0 ? -errno : n;
+}
+
 #endif
