@@ -39,11 +39,9 @@ static int take_token(struct data_sock *ds, uint32_t token)
 	return token_ledger_add(ds->ledger, token);
 }
 
-/* A piece of the pool that the NIC has filled. Returns the niovs it touches, or -EPROTO. */
+/* A piece of the pool that the NIC has filled. 0 or -EPROTO. */
 static int take_frag(struct data_sock *ds, uint64_t offset, uint32_t len, struct recv_result *res)
 {
-	uint32_t niov = nic_rx_niov_size(ds->pool->rx);
-
 	if (res->n == FRAGS_PER_CALL)
 		return -EPROTO;
 	if (!len || offset > ds->pool->block.size || len > ds->pool->block.size - offset) {
@@ -54,7 +52,7 @@ static int take_frag(struct data_sock *ds, uint64_t offset, uint32_t len, struct
 	res->pieces[res->n++] = (struct gather_piece){ .offset = offset, .len = len };
 	res->total += len;
 	counter_inc(frags);
-	return (int)((offset + len - 1) / niov - offset / niov + 1);
+	return 0;
 }
 
 static int parse_run(struct data_sock *ds, const struct cmsghdr *c, struct recv_result *res)
@@ -62,7 +60,8 @@ static int parse_run(struct data_sock *ds, const struct cmsghdr *c, struct recv_
 	const unsigned char *entries = CMSG_DATA(c) + sizeof(struct dmabuf_run_cmsg);
 	struct dmabuf_run_entry e;
 	struct dmabuf_run_cmsg run;
-	uint32_t niovs = 0;
+	uint32_t niov = nic_rx_niov_size(ds->pool->rx);
+	uint64_t niovs = 0;
 	size_t len;
 	int r;
 
@@ -80,10 +79,10 @@ static int parse_run(struct data_sock *ds, const struct cmsghdr *c, struct recv_
 		r = take_frag(ds, e.frag_offset, e.frag_size, res);
 		if (r < 0)
 			return r;
-		niovs += (uint32_t)r;
+		niovs += (e.frag_offset + e.frag_size - 1) / niov - e.frag_offset / niov + 1;
 	}
 	if (niovs > ds->run_most)
-		ds->run_most = niovs;
+		ds->run_most = (uint32_t)niovs;
 	return 0;
 }
 
@@ -105,8 +104,7 @@ static int parse_cmsg(struct data_sock *ds, const struct cmsghdr *c, struct recv
 		r = take_token(ds, d.frag_token);
 		if (r < 0)
 			return r;
-		r = take_frag(ds, d.frag_offset, d.frag_size, res);
-		return r < 0 ? r : 0;
+		return take_frag(ds, d.frag_offset, d.frag_size, res);
 	}
 	if (res->n == FRAGS_PER_CALL)
 		return -EPROTO;
