@@ -23,7 +23,7 @@ const char job_options_help[] =
 	"      --limit S            seconds the whole run may take (none)\n"
 	"Plugin:\n"
 	"      --plugin PATH        the net plugin (libnccl-net-devmem.so of this project)\n"
-	"      --api N              version of its table, 8 to 12 (the highest it has)\n"
+	"      --api N              version of its table, 6 to 12 (the highest it has)\n"
 	"      --dev NAME           its network device (the first)\n"
 	"      --memory KIND        host, udmabuf, dmaheap or drm (host)\n"
 	"      --channels N         connections from each rank to the next (1)\n"

@@ -20,8 +20,17 @@ static const struct {
 	const char *(*fill)(const void *table, struct net_calls *calls);
 } net_versions[] = {
 	{ 12, net_calls_fill_v12 }, { 11, net_calls_fill_v11 }, { 10, net_calls_fill_v10 },
-	{ 9, net_calls_fill_v9 },   { 8, net_calls_fill_v8 },
+	{ 9, net_calls_fill_v9 },   { 8, net_calls_fill_v8 },	{ 7, net_calls_fill_v7 },
+	{ 6, net_calls_fill_v6 },
 };
+
+const char *net_calls_fill(int api, const void *table, struct net_calls *calls)
+{
+	for (size_t i = 0; i < sizeof(net_versions) / sizeof(net_versions[0]); i++)
+		if (net_versions[i].api == api)
+			return net_versions[i].fill(table, calls);
+	return NULL;
+}
 
 const char *net_result_name(ncclResult_t res)
 {

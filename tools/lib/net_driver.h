@@ -12,28 +12,46 @@
 #include "nccl/net.h"
 #include "nccl_devmem.h"
 
-#define NET_API_MIN 8
+#define NET_API_MIN 6
 #define NET_API_MAX 12
 
-/* What the tools use of a device's properties. @name is a copy. */
+/*
+ * A device's properties; what the plugin's version does not have is 0 or false. @name and @pci_path are copies, @has_name and
+ * @has_pci_path tell whether there was one.
+ */
 struct net_device {
 	char name[64];
-	int speed_mbps;
+	char pci_path[256];
+	bool has_name;
+	bool has_pci_path;
+	uint64_t guid;
 	int ptr_support; /* NCCL_PTR_* */
-	bool force_flush;
+	int speed_mbps;
+	int port;
+	float latency_us;
+	int max_comms;
+	int max_recvs;
+	/* From version 7 on. */
 	ncclNetDeviceType device_type;
+	int device_version;
+	/* From version 8 on. */
+	bool reg_is_global;
+	/* From version 9 on. */
+	bool force_flush;
+	int n_vdevs;
+	size_t max_p2p_bytes;
+	size_t max_coll_bytes;
+	/* From version 11 on. */
+	int max_multi_request_size;
 };
 
 /*
  * The calls of a plugin. The first group has the same signature in all versions and is the
  * plugin's own; the second is filled with an adapter of the version. @table is the plugin's table.
- * @regMrDmaBuf, @irecvConsumed and @finalize may be NULL.
+ * @reg_mr_dmabuf, @get_device_mr, @irecv_consumed, @finalize and @set_net_attr may be NULL.
  */
 struct net_calls {
 	ncclResult_t (*devices)(int *ndev);
-	ncclResult_t (*accept)(void *listen_comm, void **recv_comm,
-			       ncclNetDeviceHandle_v7_t **dev_handle);
-	ncclResult_t (*reg_mr)(void *comm, void *data, size_t size, int type, void **mhandle);
 	ncclResult_t (*reg_mr_dmabuf)(void *comm, void *data, size_t size, int type,
 				      uint64_t offset, int fd, void **mhandle);
 	ncclResult_t (*dereg_mr)(void *comm, void *mhandle);
@@ -43,6 +61,7 @@ struct net_calls {
 	ncclResult_t (*close_send)(void *send_comm);
 	ncclResult_t (*close_recv)(void *recv_comm);
 	ncclResult_t (*close_listen)(void *listen_comm);
+	ncclResult_t (*get_device_mr)(void *comm, void *mhandle, void **dptr_mhandle);
 	ncclResult_t (*irecv_consumed)(void *recv_comm, int n, void *request);
 	ncclResult_t (*finalize)(void *ctx);
 
@@ -53,19 +72,33 @@ struct net_calls {
 			       void **listen_comm);
 	ncclResult_t (*connect)(const void *table, void *ctx, int dev, void *handle,
 				void **send_comm, ncclNetDeviceHandle_v7_t **dev_handle);
+	ncclResult_t (*accept)(const void *table, void *listen_comm, void **recv_comm,
+			       ncclNetDeviceHandle_v7_t **dev_handle);
+	ncclResult_t (*reg_mr)(const void *table, void *comm, void *data, size_t size, int type,
+			       void **mhandle);
 	ncclResult_t (*isend)(const void *table, void *send_comm, void *data, size_t size, int tag,
 			      void *mhandle, void **request);
-	/* One buffer: the tools never group receives. */
-	ncclResult_t (*irecv)(const void *table, void *recv_comm, void *data, size_t size, int tag,
-			      void *mhandle, void **request);
+	/* @n buffers, up to NET_MAX_RECVS. */
+	ncclResult_t (*irecv)(const void *table, void *recv_comm, int n, void **data,
+			      const size_t *sizes, int *tags, void **mhandles, void **request);
+	/* "Nothing known" for everything (NCCL_NET_ATTR_UNDEF). */
+	ncclResult_t (*set_net_attr)(const void *table, void *ctx);
 };
 
-/* One per version, net_driver_v8.c and so on: fills @calls from the table; returns its name. */
+/* Most buffers in one irecv through net_calls; plugins that group receives offer 8 at most. */
+#define NET_MAX_RECVS 8
+
+/* One per version, net_driver_v6.c and so on: fills @calls from the table; returns its name. */
+const char *net_calls_fill_v6(const void *table, struct net_calls *calls);
+const char *net_calls_fill_v7(const void *table, struct net_calls *calls);
 const char *net_calls_fill_v8(const void *table, struct net_calls *calls);
 const char *net_calls_fill_v9(const void *table, struct net_calls *calls);
 const char *net_calls_fill_v10(const void *table, struct net_calls *calls);
 const char *net_calls_fill_v11(const void *table, struct net_calls *calls);
 const char *net_calls_fill_v12(const void *table, struct net_calls *calls);
+
+/* The same by number; NULL if @api is not a version that is known. */
+const char *net_calls_fill(int api, const void *table, struct net_calls *calls);
 
 /*
  * @library is NULL for a driver that lives in the program (tests). Calls on one driver follow
@@ -84,7 +117,7 @@ struct net_driver {
 
 /*
  * Loads @path (NULL: this project's library, beside the program, installed, or on the linker's
- * path), takes table @api (0: the highest from v12 to v8), calls init and picks the device called
+ * path), takes table @api (0: the highest from v12 to v6), calls init and picks the device called
  * @device (NULL: the first). Reports what went wrong. Negative errno: -ENOENT no library or no
  * table, -ENODEV no such device, else net_driver_check()'s. *ret is to be closed.
  */

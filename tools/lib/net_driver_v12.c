@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "net_driver.h"
 
-#include <stdio.h>
-
 #include "nccl/net_v12.h"
+#include "net_driver_props.h"
 
 static ncclResult_t v12_init(const void *table, void **ctx, uint64_t comm_id, ncclDebugLogger_t log)
 {
@@ -20,14 +19,9 @@ static ncclResult_t v12_get_properties(const void *table, int dev, struct net_de
 	ncclResult_t res;
 
 	res = net->getProperties(dev, &props);
-	if (res != ncclSuccess)
-		return res;
-	snprintf(ret->name, sizeof(ret->name), "%s", props.name ? props.name : "");
-	ret->speed_mbps = props.speed;
-	ret->ptr_support = props.ptrSupport;
-	ret->force_flush = props.forceFlush;
-	ret->device_type = props.netDeviceType;
-	return ncclSuccess;
+	if (res == ncclSuccess)
+		NET_DEVICE_FILL_V11(ret, props);
+	return res;
 }
 
 static ncclResult_t v12_listen(const void *table, void *ctx, int dev, void *handle,
@@ -46,6 +40,22 @@ static ncclResult_t v12_connect(const void *table, void *ctx, int dev, void *han
 	return net->connect(ctx, dev, handle, send_comm, dev_handle);
 }
 
+static ncclResult_t v12_accept(const void *table, void *listen_comm, void **recv_comm,
+			       ncclNetDeviceHandle_v7_t **dev_handle)
+{
+	const ncclNet_v12_t *net = table;
+
+	return net->accept(listen_comm, recv_comm, dev_handle);
+}
+
+static ncclResult_t v12_reg_mr(const void *table, void *comm, void *data, size_t size, int type,
+			       void **mhandle)
+{
+	const ncclNet_v12_t *net = table;
+
+	return net->regMr(comm, data, size, type, mhandle);
+}
+
 static ncclResult_t v12_isend(const void *table, void *send_comm, void *data, size_t size, int tag,
 			      void *mhandle, void **request)
 {
@@ -54,13 +64,34 @@ static ncclResult_t v12_isend(const void *table, void *send_comm, void *data, si
 	return net->isend(send_comm, data, size, tag, mhandle, NULL, request);
 }
 
-static ncclResult_t v12_irecv(const void *table, void *recv_comm, void *data, size_t size, int tag,
-			      void *mhandle, void **request)
+static ncclResult_t v12_irecv(const void *table, void *recv_comm, int n, void **data,
+			      const size_t *sizes, int *tags, void **mhandles, void **request)
 {
 	const ncclNet_v12_t *net = table;
-	void *phandle = NULL;
+	void *phandles[NET_MAX_RECVS] = { NULL };
+	size_t copy[NET_MAX_RECVS];
 
-	return net->irecv(recv_comm, 1, &data, &size, &tag, &mhandle, &phandle, request);
+	if (n < 1 || n > NET_MAX_RECVS)
+		return ncclInvalidArgument;
+	for (int i = 0; i < n; i++)
+		copy[i] = sizes[i];
+	return net->irecv(recv_comm, n, data, copy, tags, mhandles, phandles, request);
+}
+
+static ncclResult_t v12_set_net_attr(const void *table, void *ctx)
+{
+	const ncclNetCommAttr_v12_t unknown = { NCCL_NET_ATTR_UNDEF, NCCL_NET_ATTR_UNDEF,
+						NCCL_NET_ATTR_UNDEF, NCCL_NET_ATTR_UNDEF };
+	ncclNetAttr_v12_t attr = {
+		.sendCommAttr = unknown,
+		.recvCommAttr = unknown,
+		.op = (uint32_t)NCCL_NET_ATTR_UNDEF,
+		.algo = (uint32_t)NCCL_NET_ATTR_UNDEF,
+		.proto = (uint32_t)NCCL_NET_ATTR_UNDEF,
+	};
+	const ncclNet_v12_t *net = table;
+
+	return net->setNetAttr(ctx, &attr);
 }
 
 const char *net_calls_fill_v12(const void *table, struct net_calls *calls)
@@ -69,8 +100,6 @@ const char *net_calls_fill_v12(const void *table, struct net_calls *calls)
 
 	*calls = (struct net_calls){
 		.devices = net->devices,
-		.accept = net->accept,
-		.reg_mr = net->regMr,
 		.reg_mr_dmabuf = net->regMrDmaBuf,
 		.dereg_mr = net->deregMr,
 		.iflush = net->iflush,
@@ -78,14 +107,18 @@ const char *net_calls_fill_v12(const void *table, struct net_calls *calls)
 		.close_send = net->closeSend,
 		.close_recv = net->closeRecv,
 		.close_listen = net->closeListen,
+		.get_device_mr = net->getDeviceMr,
 		.irecv_consumed = net->irecvConsumed,
 		.finalize = net->finalize,
 		.init = v12_init,
 		.get_properties = v12_get_properties,
 		.listen = v12_listen,
 		.connect = v12_connect,
+		.accept = v12_accept,
+		.reg_mr = v12_reg_mr,
 		.isend = v12_isend,
 		.irecv = v12_irecv,
+		.set_net_attr = net->setNetAttr ? v12_set_net_attr : NULL,
 	};
 	return net->name;
 }

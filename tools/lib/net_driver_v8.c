@@ -2,9 +2,9 @@
 #include "net_driver.h"
 
 #include <limits.h>
-#include <stdio.h>
 
 #include "nccl/net_v8.h"
+#include "net_driver_props.h"
 
 static ncclResult_t v8_init(const void *table, void **ctx, uint64_t comm_id, ncclDebugLogger_t log)
 {
@@ -22,14 +22,9 @@ static ncclResult_t v8_get_properties(const void *table, int dev, struct net_dev
 	ncclResult_t res;
 
 	res = net->getProperties(dev, &props);
-	if (res != ncclSuccess)
-		return res;
-	snprintf(ret->name, sizeof(ret->name), "%s", props.name ? props.name : "");
-	ret->speed_mbps = props.speed;
-	ret->ptr_support = props.ptrSupport;
-	ret->force_flush = false;
-	ret->device_type = props.netDeviceType;
-	return ncclSuccess;
+	if (res == ncclSuccess)
+		NET_DEVICE_FILL_V8(ret, props);
+	return res;
 }
 
 static ncclResult_t v8_listen(const void *table, void *ctx, int dev, void *handle,
@@ -50,6 +45,22 @@ static ncclResult_t v8_connect(const void *table, void *ctx, int dev, void *hand
 	return net->connect(dev, handle, send_comm, dev_handle);
 }
 
+static ncclResult_t v8_accept(const void *table, void *listen_comm, void **recv_comm,
+			      ncclNetDeviceHandle_v7_t **dev_handle)
+{
+	const ncclNet_v8_t *net = table;
+
+	return net->accept(listen_comm, recv_comm, dev_handle);
+}
+
+static ncclResult_t v8_reg_mr(const void *table, void *comm, void *data, size_t size, int type,
+			      void **mhandle)
+{
+	const ncclNet_v8_t *net = table;
+
+	return net->regMr(comm, data, size, type, mhandle);
+}
+
 static ncclResult_t v8_isend(const void *table, void *send_comm, void *data, size_t size, int tag,
 			     void *mhandle, void **request)
 {
@@ -60,15 +71,20 @@ static ncclResult_t v8_isend(const void *table, void *send_comm, void *data, siz
 	return net->isend(send_comm, data, (int)size, tag, mhandle, request);
 }
 
-static ncclResult_t v8_irecv(const void *table, void *recv_comm, void *data, size_t size, int tag,
-			     void *mhandle, void **request)
+static ncclResult_t v8_irecv(const void *table, void *recv_comm, int n, void **data,
+			     const size_t *sizes, int *tags, void **mhandles, void **request)
 {
 	const ncclNet_v8_t *net = table;
-	int isize = (int)size;
+	int isizes[NET_MAX_RECVS];
 
-	if (size > INT_MAX)
+	if (n < 1 || n > NET_MAX_RECVS)
 		return ncclInvalidArgument;
-	return net->irecv(recv_comm, 1, &data, &isize, &tag, &mhandle, request);
+	for (int i = 0; i < n; i++) {
+		if (sizes[i] > INT_MAX)
+			return ncclInvalidArgument;
+		isizes[i] = (int)sizes[i];
+	}
+	return net->irecv(recv_comm, n, data, isizes, tags, mhandles, request);
 }
 
 const char *net_calls_fill_v8(const void *table, struct net_calls *calls)
@@ -77,8 +93,6 @@ const char *net_calls_fill_v8(const void *table, struct net_calls *calls)
 
 	*calls = (struct net_calls){
 		.devices = net->devices,
-		.accept = net->accept,
-		.reg_mr = net->regMr,
 		.reg_mr_dmabuf = net->regMrDmaBuf,
 		.dereg_mr = net->deregMr,
 		.iflush = net->iflush,
@@ -86,12 +100,14 @@ const char *net_calls_fill_v8(const void *table, struct net_calls *calls)
 		.close_send = net->closeSend,
 		.close_recv = net->closeRecv,
 		.close_listen = net->closeListen,
+		.get_device_mr = net->getDeviceMr,
 		.irecv_consumed = net->irecvConsumed,
-		.finalize = NULL,
 		.init = v8_init,
 		.get_properties = v8_get_properties,
 		.listen = v8_listen,
 		.connect = v8_connect,
+		.accept = v8_accept,
+		.reg_mr = v8_reg_mr,
 		.isend = v8_isend,
 		.irecv = v8_irecv,
 	};

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "net_driver.h"
 
-#include <stdio.h>
-
 #include "nccl/net_v9.h"
+#include "net_driver_props.h"
 
 static ncclResult_t v9_init(const void *table, void **ctx, uint64_t comm_id, ncclDebugLogger_t log)
 {
@@ -21,14 +20,9 @@ static ncclResult_t v9_get_properties(const void *table, int dev, struct net_dev
 	ncclResult_t res;
 
 	res = net->getProperties(dev, &props);
-	if (res != ncclSuccess)
-		return res;
-	snprintf(ret->name, sizeof(ret->name), "%s", props.name ? props.name : "");
-	ret->speed_mbps = props.speed;
-	ret->ptr_support = props.ptrSupport;
-	ret->force_flush = props.forceFlush;
-	ret->device_type = props.netDeviceType;
-	return ncclSuccess;
+	if (res == ncclSuccess)
+		NET_DEVICE_FILL_V9(ret, props);
+	return res;
 }
 
 static ncclResult_t v9_listen(const void *table, void *ctx, int dev, void *handle,
@@ -49,6 +43,22 @@ static ncclResult_t v9_connect(const void *table, void *ctx, int dev, void *hand
 	return net->connect(dev, handle, send_comm, dev_handle);
 }
 
+static ncclResult_t v9_accept(const void *table, void *listen_comm, void **recv_comm,
+			      ncclNetDeviceHandle_v7_t **dev_handle)
+{
+	const ncclNet_v9_t *net = table;
+
+	return net->accept(listen_comm, recv_comm, dev_handle);
+}
+
+static ncclResult_t v9_reg_mr(const void *table, void *comm, void *data, size_t size, int type,
+			      void **mhandle)
+{
+	const ncclNet_v9_t *net = table;
+
+	return net->regMr(comm, data, size, type, mhandle);
+}
+
 static ncclResult_t v9_isend(const void *table, void *send_comm, void *data, size_t size, int tag,
 			     void *mhandle, void **request)
 {
@@ -57,12 +67,17 @@ static ncclResult_t v9_isend(const void *table, void *send_comm, void *data, siz
 	return net->isend(send_comm, data, size, tag, mhandle, request);
 }
 
-static ncclResult_t v9_irecv(const void *table, void *recv_comm, void *data, size_t size, int tag,
-			     void *mhandle, void **request)
+static ncclResult_t v9_irecv(const void *table, void *recv_comm, int n, void **data,
+			     const size_t *sizes, int *tags, void **mhandles, void **request)
 {
 	const ncclNet_v9_t *net = table;
+	size_t copy[NET_MAX_RECVS];
 
-	return net->irecv(recv_comm, 1, &data, &size, &tag, &mhandle, request);
+	if (n < 1 || n > NET_MAX_RECVS)
+		return ncclInvalidArgument;
+	for (int i = 0; i < n; i++)
+		copy[i] = sizes[i];
+	return net->irecv(recv_comm, n, data, copy, tags, mhandles, request);
 }
 
 const char *net_calls_fill_v9(const void *table, struct net_calls *calls)
@@ -71,8 +86,6 @@ const char *net_calls_fill_v9(const void *table, struct net_calls *calls)
 
 	*calls = (struct net_calls){
 		.devices = net->devices,
-		.accept = net->accept,
-		.reg_mr = net->regMr,
 		.reg_mr_dmabuf = net->regMrDmaBuf,
 		.dereg_mr = net->deregMr,
 		.iflush = net->iflush,
@@ -80,12 +93,14 @@ const char *net_calls_fill_v9(const void *table, struct net_calls *calls)
 		.close_send = net->closeSend,
 		.close_recv = net->closeRecv,
 		.close_listen = net->closeListen,
+		.get_device_mr = net->getDeviceMr,
 		.irecv_consumed = net->irecvConsumed,
-		.finalize = NULL,
 		.init = v9_init,
 		.get_properties = v9_get_properties,
 		.listen = v9_listen,
 		.connect = v9_connect,
+		.accept = v9_accept,
+		.reg_mr = v9_reg_mr,
 		.isend = v9_isend,
 		.irecv = v9_irecv,
 	};

@@ -66,11 +66,13 @@ static int lane_post(struct recv_lane *lane)
 	void *request;
 
 	while (lane->posted < lane->expected && lane->posted < lane->consumed + lane->nslots) {
+		void *data = lane_slot_addr(lane, lane->posted);
+		int tag = lane->peer;
+
 		request = NULL;
 		err = net_driver_check(lane->drv,
-				       calls->irecv(lane->drv->table, lane->comm,
-						    lane_slot_addr(lane, lane->posted),
-						    lane->slot_size, lane->peer, lane->mhandle,
+				       calls->irecv(lane->drv->table, lane->comm, 1, &data,
+						    &lane->slot_size, &tag, &lane->mhandle,
 						    &request),
 				       "irecv", lane->peer);
 		if (err)

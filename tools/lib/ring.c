@@ -67,7 +67,8 @@ static int pending_poll(const struct ring *ring, struct pending *p)
 	}
 	if (!p->recv_comm) {
 		err = net_driver_check(
-			drv, drv->calls.accept(p->listen_comm, &p->recv_comm, &recv_device),
+			drv,
+			drv->calls.accept(drv->table, p->listen_comm, &p->recv_comm, &recv_device),
 			"accept", ring->prev);
 		if (err)
 			return err;

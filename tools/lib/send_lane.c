@@ -18,7 +18,8 @@ int lane_register(const struct net_driver *drv, void *comm, int peer,
 		res = drv->calls.reg_mr_dmabuf(comm, mem->addr, mem->size, NCCL_PTR_CUDA, 0,
 					       mem->dmabuf_fd, &mhandle);
 	else
-		res = drv->calls.reg_mr(comm, mem->addr, mem->size, NCCL_PTR_HOST, &mhandle);
+		res = drv->calls.reg_mr(drv->table, comm, mem->addr, mem->size, NCCL_PTR_HOST,
+					&mhandle);
 	err = net_driver_check(drv, res, mem->dmabuf_fd >= 0 ? "regMrDmaBuf" : "regMr", peer);
 	if (!err)
 		*ret_mhandle = mhandle;

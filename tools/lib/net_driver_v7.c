@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "net_driver.h"
+
+#include <limits.h>
+
+#include "nccl/net_v7.h"
+#include "net_driver_props.h"
+
+static ncclResult_t v7_init(const void *table, void **ctx, uint64_t comm_id, ncclDebugLogger_t log)
+{
+	const ncclNet_v7_t *net = table;
+
+	(void)comm_id;
+	*ctx = NULL;
+	return net->init(log);
+}
+
+static ncclResult_t v7_get_properties(const void *table, int dev, struct net_device *ret)
+{
+	ncclNetProperties_v7_t props = { 0 };
+	const ncclNet_v7_t *net = table;
+	ncclResult_t res;
+
+	res = net->getProperties(dev, &props);
+	if (res == ncclSuccess)
+		NET_DEVICE_FILL_V7(ret, props);
+	return res;
+}
+
+static ncclResult_t v7_listen(const void *table, void *ctx, int dev, void *handle,
+			      void **listen_comm)
+{
+	const ncclNet_v7_t *net = table;
+
+	(void)ctx;
+	return net->listen(dev, handle, listen_comm);
+}
+
+static ncclResult_t v7_connect(const void *table, void *ctx, int dev, void *handle,
+			       void **send_comm, ncclNetDeviceHandle_v7_t **dev_handle)
+{
+	const ncclNet_v7_t *net = table;
+
+	(void)ctx;
+	return net->connect(dev, handle, send_comm, dev_handle);
+}
+
+static ncclResult_t v7_accept(const void *table, void *listen_comm, void **recv_comm,
+			      ncclNetDeviceHandle_v7_t **dev_handle)
+{
+	const ncclNet_v7_t *net = table;
+
+	return net->accept(listen_comm, recv_comm, dev_handle);
+}
+
+static ncclResult_t v7_reg_mr(const void *table, void *comm, void *data, size_t size, int type,
+			      void **mhandle)
+{
+	const ncclNet_v7_t *net = table;
+
+	if (size > INT_MAX)
+		return ncclInvalidArgument;
+	return net->regMr(comm, data, (int)size, type, mhandle);
+}
+
+static ncclResult_t v7_isend(const void *table, void *send_comm, void *data, size_t size, int tag,
+			     void *mhandle, void **request)
+{
+	const ncclNet_v7_t *net = table;
+
+	if (size > INT_MAX)
+		return ncclInvalidArgument;
+	return net->isend(send_comm, data, (int)size, tag, mhandle, request);
+}
+
+static ncclResult_t v7_irecv(const void *table, void *recv_comm, int n, void **data,
+			     const size_t *sizes, int *tags, void **mhandles, void **request)
+{
+	const ncclNet_v7_t *net = table;
+	int isizes[NET_MAX_RECVS];
+
+	if (n < 1 || n > NET_MAX_RECVS)
+		return ncclInvalidArgument;
+	for (int i = 0; i < n; i++) {
+		if (sizes[i] > INT_MAX)
+			return ncclInvalidArgument;
+		isizes[i] = (int)sizes[i];
+	}
+	return net->irecv(recv_comm, n, data, isizes, tags, mhandles, request);
+}
+
+const char *net_calls_fill_v7(const void *table, struct net_calls *calls)
+{
+	const ncclNet_v7_t *net = table;
+
+	*calls = (struct net_calls){
+		.devices = net->devices,
+		.reg_mr_dmabuf = net->regMrDmaBuf,
+		.dereg_mr = net->deregMr,
+		.iflush = net->iflush,
+		.test = net->test,
+		.close_send = net->closeSend,
+		.close_recv = net->closeRecv,
+		.close_listen = net->closeListen,
+		.get_device_mr = net->getDeviceMr,
+		.irecv_consumed = net->irecvConsumed,
+		.init = v7_init,
+		.get_properties = v7_get_properties,
+		.listen = v7_listen,
+		.connect = v7_connect,
+		.accept = v7_accept,
+		.reg_mr = v7_reg_mr,
+		.isend = v7_isend,
+		.irecv = v7_irecv,
+	};
+	return net->name;
+}
