@@ -70,7 +70,7 @@ static int setup_devmem(struct recv_comm *rc, struct verdict *why)
 		*why = net_nic_caps(c->nic)->rx_devmem;
 		return why->err;
 	}
-	r = pool_get(c->nic, &rc->pool, why);
+	r = pool_get(c->nic, NULL, &rc->pool, why);
 	if (r < 0)
 		return r;
 	for (i = 0; i < c->n_socks; i++) {

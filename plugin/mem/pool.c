@@ -128,7 +128,7 @@ static void failure_add(int ifindex, const struct verdict *why)
 	failures = f;
 }
 
-int pool_get(const struct nic *nic, struct pool **ret, struct verdict *why)
+int pool_get(const struct nic *nic, struct gpu *gpu, struct pool **ret, struct verdict *why)
 {
 	const struct pool_failure *f;
 	struct pool *pool;
@@ -136,7 +136,7 @@ int pool_get(const struct nic *nic, struct pool **ret, struct verdict *why)
 
 	pthread_mutex_lock(&pool_lock);
 	for (pool = pools; pool; pool = pool->next)
-		if (pool->nic.ifindex == nic->ifindex)
+		if (pool->nic.ifindex == nic->ifindex && pool->gpu == gpu)
 			goto found;
 	for (f = failures; f; f = f->next) {
 		if (f->ifindex == nic->ifindex) {
@@ -158,6 +158,13 @@ found:
 unlock:
 	pthread_mutex_unlock(&pool_lock);
 	return err;
+}
+
+int pool_get_staged(struct gpu *gpu, struct pool **ret, struct verdict *why)
+{
+	(void)gpu;
+	(void)ret;
+	return verdict_set(why, -ENOTSUP, NULL, "GPU memory is not supported yet");
 }
 
 static void pool_unlink(struct pool *pool)

@@ -8,17 +8,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mem/gpu.h"
 #include "mem/provider.h"
+#include "mem/stage.h"
 #include "nic/nic.h"
 
 /*
  * @block: the memory; frag offsets of the kernel's cmsgs are offsets in it.
- * @rx:    the binding.
+ * @gpu, @stage: the GPU whose memory it is, and the stage behind it; NULL for memory of the host.
+ * @rx:    the binding; NULL for a pool that only stands before a stage.
  * @reserved: bytes promised to data sockets by pool_reserve().
  */
 struct pool {
 	struct nic nic;
 	struct mem_block block;
+	struct gpu *gpu;
+	struct stage *stage;
 	struct nic_rx *rx;
 	size_t reserved;
 	int refs;
@@ -26,11 +31,13 @@ struct pool {
 };
 
 /*
- * The process's pool on @nic; made and bound by the first caller (provider by NCCL_DEVMEM_POOL_MEMORY, size by
+ * The process's pool on @nic for receives of @gpu (NULL: of the host); made and bound by the first caller (provider by NCCL_DEVMEM_POOL_MEMORY, size by
  * NCCL_DEVMEM_POOL_SIZE). A failure is remembered with its verdict until the last reference to the plugin goes, so that it
  * costs and logs once. Thread-safe. pool_put() of the last reference unbinds and frees.
  */
-int pool_get(const struct nic *nic, struct pool **ret, struct verdict *why);
+int pool_get(const struct nic *nic, struct gpu *gpu, struct pool **ret, struct verdict *why);
+/* One of @gpu's memory that no NIC fills, for its stage (the staged receive). Ended by pool_put(), too. */
+int pool_get_staged(struct gpu *gpu, struct pool **ret, struct verdict *why);
 void pool_put(struct pool *pool);
 
 /*

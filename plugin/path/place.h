@@ -31,7 +31,8 @@
  * What one receive call brought.
  * @pieces: in stream order, @n of them, @total bytes. Those in the pool are at their offset from the pool's base; the linear ones,
  *          @linear bytes, lie packed at @host.
- * @tokens: of the pieces in the pool. @block: the block of the stage that they lie in instead, NULL when there is none.
+ * @tokens: of the pieces in the pool. @block: the block of the stage that the bytes lie in instead (staged), NULL when there is none. Then
+ *          they are still in its host half: put() has the GPU copy them to the other first, and the one piece has the block's offset.
  */
 struct arrival {
 	size_t total;
@@ -124,12 +125,13 @@ struct place {
 /* By the CPU, for memory that it sees: at once. Never fails but for -ENOMEM. */
 int place_cpu_create(struct pool *pool, struct place **ret);
 
-/* By a GPU kernel or the copy engine, for memory of @gpu or that it sees. @stage is @gpu's. */
-int place_gpu_create(struct gpu *gpu, struct pool *pool, struct stage *stage, struct place **ret,
-		     struct verdict *why);
+/* By a GPU kernel or the copy engine, for memory of pool->gpu or that it sees. */
+int place_gpu_create(struct pool *pool, struct place **ret, struct verdict *why);
 
-/* By NCCL's kernel (device unpack). @stage: for what does not arrive in the pool, or has too many pieces. */
-int place_unpack_create(struct gpu *gpu, struct pool *pool, struct stage *stage, struct place **ret,
-			struct verdict *why);
+/*
+ * By NCCL's kernel (device unpack). What does not arrive in the pool, or has too many pieces, goes through pool->stage. The bounce base
+ * is the pool's GPU address (block.priv of the CUDA provider).
+ */
+int place_unpack_create(struct pool *pool, struct place **ret, struct verdict *why);
 
 #endif

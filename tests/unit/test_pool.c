@@ -106,8 +106,8 @@ static void test_shared_and_freed(void **state)
 	struct verdict why;
 
 	(void)state;
-	assert_ok(pool_get(&nics[0], &a, &why));
-	assert_ok(pool_get(&nics[0], &b, &why));
+	assert_ok(pool_get(&nics[0], NULL, &a, &why));
+	assert_ok(pool_get(&nics[0], NULL, &b, &why));
 	assert_ptr_equal(a, b);
 	assert_int_equal(n_binds, 1);
 	assert_int_equal(size_asked, 64 * MIB);
@@ -120,12 +120,12 @@ static void test_shared_and_freed(void **state)
 	assert_int_equal(n_frees, 1);
 	pool_put(NULL);
 
-	assert_ok(pool_get(&nics[0], &a, &why));
+	assert_ok(pool_get(&nics[0], NULL, &a, &why));
 	assert_int_equal(n_binds, 2);
 	pool_put(a);
 
 	n_allocs = n_frees = 0;
-	assert_ok(pool_get(&nics[1], &c, &why));
+	assert_ok(pool_get(&nics[1], NULL, &c, &why));
 	assert_string_equal(c->nic.name, "t1");
 	pool_put(c);
 }
@@ -136,8 +136,8 @@ static void test_two_nics(void **state)
 	struct verdict why;
 
 	(void)state;
-	assert_ok(pool_get(&nics[0], &a, &why));
-	assert_ok(pool_get(&nics[1], &b, &why));
+	assert_ok(pool_get(&nics[0], NULL, &a, &why));
+	assert_ok(pool_get(&nics[1], NULL, &b, &why));
 	assert_ptr_not_equal(a, b);
 	assert_int_equal(n_binds, 2);
 	n_allocs = 1;
@@ -158,7 +158,7 @@ static void test_parameters(void **state)
 	setenv("NCCL_DEVMEM_QUEUES", "3", 1);
 	setenv("NCCL_DEVMEM_POOL_MEMORY", "udmabuf", 1);
 	param_load();
-	assert_ok(pool_get(&nics[0], &a, &why));
+	assert_ok(pool_get(&nics[0], NULL, &a, &why));
 	assert_int_equal(size_asked, 8 * MIB);
 	assert_int_equal(queues_asked, 3);
 	assert_string_equal(tried, "udmabuf ");
@@ -174,7 +174,7 @@ static void test_named_memory_has_no_substitute(void **state)
 	setenv("NCCL_DEVMEM_POOL_MEMORY", "drm", 1);
 	param_load();
 	drm_err = -ENOENT;
-	assert_int_equal(pool_get(&nics[0], &a, &why), -ENOENT);
+	assert_int_equal(pool_get(&nics[0], NULL, &a, &why), -ENOENT);
 	assert_string_equal(tried, "drm ");
 	assert_null(a);
 }
@@ -187,7 +187,7 @@ static void test_auto_order(void **state)
 	(void)state;
 	dmaheap_err = -ENOENT;
 	udmabuf_err = -EINVAL;
-	assert_ok(pool_get(&nics[0], &a, &why));
+	assert_ok(pool_get(&nics[0], NULL, &a, &why));
 	assert_string_equal(tried, "dmaheap udmabuf drm ");
 	pool_put(a);
 }
@@ -199,13 +199,13 @@ static void test_auto_verdicts(void **state)
 
 	(void)state;
 	dmaheap_err = udmabuf_err = drm_err = -ENOENT;
-	assert_int_equal(pool_get(&nics[0], &a, &why), -ENOENT);
+	assert_int_equal(pool_get(&nics[0], NULL, &a, &why), -ENOENT);
 	assert_non_null(strstr(why.remedy, "modprobe udmabuf"));
 
 	setup(state);
 	dmaheap_err = drm_err = -ENOENT;
 	udmabuf_err = -EACCES;
-	assert_int_equal(pool_get(&nics[0], &a, &why), -EACCES);
+	assert_int_equal(pool_get(&nics[0], NULL, &a, &why), -EACCES);
 	assert_string_equal(why.reason, "udmabuf fails");
 }
 
@@ -216,7 +216,7 @@ static void test_nic_refuses(void **state)
 
 	(void)state;
 	bind_err[0] = -EPERM;
-	assert_int_equal(pool_get(&nics[0], &a, &why), -EPERM);
+	assert_int_equal(pool_get(&nics[0], NULL, &a, &why), -EPERM);
 	assert_string_equal(why.reason, "t0 refuses");
 	assert_string_equal(why.remedy, "cure");
 	assert_string_equal(tried, "dmaheap ");
@@ -225,7 +225,7 @@ static void test_nic_refuses(void **state)
 	/* Only a dmabuf that the NIC does not like is worth another provider. */
 	setup(state);
 	bind_err[0] = -EINVAL;
-	assert_ok(pool_get(&nics[0], &a, &why));
+	assert_ok(pool_get(&nics[0], NULL, &a, &why));
 	assert_string_equal(tried, "dmaheap udmabuf ");
 	pool_put(a);
 }
@@ -237,21 +237,21 @@ static void test_failure_is_remembered(void **state)
 
 	(void)state;
 	bind_err[0] = -EBUSY;
-	assert_int_equal(pool_get(&nics[0], &a, &why), -EBUSY);
+	assert_int_equal(pool_get(&nics[0], NULL, &a, &why), -EBUSY);
 	memset(&again, 0, sizeof(again));
-	assert_int_equal(pool_get(&nics[0], &a, &again), -EBUSY);
+	assert_int_equal(pool_get(&nics[0], NULL, &a, &again), -EBUSY);
 	assert_string_equal(again.reason, why.reason);
 	assert_string_equal(again.remedy, why.remedy);
 	assert_int_equal(n_binds, 1);
 	/* Another NIC's luck is its own. */
-	assert_ok(pool_get(&nics[1], &a, &why));
+	assert_ok(pool_get(&nics[1], NULL, &a, &why));
 	n_allocs = 1;
 	n_frees = 0;
 	pool_put(a);
 
 	pool_reset();
 	n_allocs = n_frees = 0;
-	assert_ok(pool_get(&nics[0], &a, &why));
+	assert_ok(pool_get(&nics[0], NULL, &a, &why));
 	pool_put(a);
 }
 
@@ -261,7 +261,7 @@ static void test_reserve(void **state)
 	struct pool *a;
 
 	(void)state;
-	assert_ok(pool_get(&nics[0], &a, &why));
+	assert_ok(pool_get(&nics[0], NULL, &a, &why));
 	assert_ok(pool_reserve(a, 32 * MIB, &why));
 	assert_ok(pool_reserve(a, 16 * MIB, &why));
 	assert_int_equal(pool_reserve(a, 4096, &why), -ENOSPC);
