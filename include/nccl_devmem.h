@@ -47,7 +47,13 @@ extern "C" {
 	C(rules, "flow rules inserted")                                                \
 	C(rules_removed, "flow rules removed")                                         \
 	C(tokens_in_recv, "tokens given back in recvmsg's control data, of tokens_in") \
-	C(sys_ask, "empty sends that only asked for completions")
+	C(sys_ask, "empty sends that only asked for completions")                      \
+	C(sent_staged, "payload bytes sent from GPU memory through host memory")       \
+	C(recv_staged, "payload bytes received into GPU memory through host memory")   \
+	C(placed_gpu, "payload bytes put in place by the GPU")                         \
+	C(placed_unpack, "payload bytes left to NCCL's kernel to unpack")              \
+	C(gpu_launches, "kernels launched")                                            \
+	C(gpu_copies, "copies given to the GPU's copy engine")
 
 struct nccl_devmem_counters {
 #define C(field, text) uint64_t field;

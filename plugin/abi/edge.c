@@ -251,7 +251,7 @@ ncclResult_t edge_irecv(void *comm, int n, void **data, size_t size, int *tags, 
 		return ncclInvalidUsage;
 	}
 	err = net_irecv(comm, data[0], size, tags ? tags[0] : 0, mhandles ? mhandles[0] : NULL,
-			&req);
+			(uintptr_t)*request == NCCL_NET_OPTIONAL_RECV_COMPLETION, &req);
 	*request = req;
 	return edge_result(err);
 }

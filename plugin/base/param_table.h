@@ -24,7 +24,12 @@ PARAM_CHOICE(FAMILY, "auto", "auto|inet|inet6", "Address family of the connectio
 PARAM_CHOICE(REQUIRE, "none", "none|zerocopy|devmem",
 	     "Lowest rung of the ladder that is acceptable. A step below it is an error instead of a warning. devmem is about receiving, and about sending from dmabufs; zerocopy is about sending.")
 PARAM_CHOICE(SEND, "auto", "auto|copy|zerocopy|devmem", "Highest send path to try. auto is devmem for dmabuf memory and zerocopy for host memory.")
-PARAM_CHOICE(RECV, "auto", "auto|copy|devmem", "Highest receive path to try.")
+PARAM_CHOICE(RECV, "auto", "auto|copy|devmem|staged",
+	     "Highest receive path to try. staged receives into host memory and has the GPU's copy engine bring the bytes to the receive pool, from where they go on as devmem's do: "
+	     "it lets everything behind the pool run without a devmem NIC, and is no gain for a job.")
+PARAM_CHOICE(PLACE, "auto", "auto|gather|unpack",
+	     "Who brings received bytes from the receive pool in GPU memory to NCCL's buffer: gather is a kernel or copy engine of the plugin's and works with every protocol; unpack is NCCL's own kernel (NCCL_NET_DEVICE_UNPACK), "
+	     "which costs no pass over the data but rules out LL, LL128 and PAT. auto is gather.")
 PARAM_CHOICE(POOL_MEMORY, "auto", "auto|udmabuf|dmaheap|drm",
 	     "Where the receive pool's dmabuf comes from. auto tries dmaheap, then udmabuf, then drm.")
 PARAM_STR(DRM_DEVICE, "", "DRM node for drm memory, for instance /dev/dri/card0. Empty: the first node that can export a dumb buffer.")

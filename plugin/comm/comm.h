@@ -45,7 +45,8 @@ struct comm {
  *
  * Send: @assigned bytes have been given to sockets, @accepted were taken by the kernel; the memory is free when all are accepted, the
  * control stream has been flushed up to @ctrl_end, and @zc.pending is 0.
- * Receive: @covered bytes have been announced, @placed are in place.
+ * Receive: @covered bytes have been announced, @arrived are here, and @put tells how many of those are not in place yet. @finished: test()
+ * said done, and the request waits for net_consumed().
  */
 struct request {
 	struct comm *comm;
@@ -63,8 +64,11 @@ struct request {
 	size_t accepted;
 	uint64_t ctrl_end;
 	struct zc_ref zc;
+	bool finished;
 	size_t covered;
-	size_t placed;
+	size_t arrived;
+	struct place *place;
+	struct place_req put;
 };
 
 /* Records @err on @comm, says what happened to which peer in which call, and returns @err. */
@@ -97,9 +101,11 @@ void send_comm_destroy(struct comm *comm);
  */
 int recv_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n_socks,
 		     const struct sockaddr *peer, struct comm **ret, enum rung *ret_rung);
-int recv_comm_post(struct comm *comm, void *data, size_t size, int tag, struct mr *mr,
+int recv_comm_post(struct comm *comm, void *data, size_t size, int tag, struct mr *mr, bool ll,
 		   struct request **ret);
 int recv_comm_test(struct request *req, int *ret_done, size_t *ret_size);
+int recv_comm_consumed(struct comm *comm, struct request *req);
+void *recv_comm_device_handle(struct comm *comm);
 void recv_comm_destroy(struct comm *comm);
 
 #endif

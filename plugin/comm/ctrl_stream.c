@@ -91,6 +91,12 @@ void ctrl_in_skip(struct ctrl_in *in, size_t n)
 	in->head += n;
 }
 
+const uint8_t *ctrl_in_data(const struct ctrl_in *in, size_t *ret_len)
+{
+	*ret_len = in->tail - in->head;
+	return in->buf + in->head;
+}
+
 size_t ctrl_in_take(struct ctrl_in *in, void *dst, size_t len)
 {
 	size_t have = in->tail - in->head;

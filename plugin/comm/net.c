@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/param.h"
 #include "comm/net_internal.h"
+#include "mem/gpu.h"
 #include "mem/pool.h"
 
 /* Held through the whole of init and finalize, so that the two never overlap. Taken before net.lock. */
@@ -20,6 +21,7 @@ static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
  * @refs:  net_init() calls not yet finalized. @nics, @alive: written by the first and cleared by the last of them, only read
  * in between.
  * @comms: live comms, under @lock.
+ * @gpu, @unpack: is there a GPU driver, do NCCL's kernels unpack; as @nics.
  * @alive: a byte on a page that fork() wipes, so that a child knows it is one at the price of one load
  * (madvise(2), MADV_WIPEONFORK). NULL where the kernel cannot: then children are not told apart.
  */
@@ -30,6 +32,8 @@ static struct {
 	struct nic_caps *caps; /* one for each of @nics */
 	int n_nics;
 	struct comm *comms;
+	bool gpu;
+	bool unpack;
 	volatile uint8_t *alive;
 } net = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -98,6 +102,44 @@ static void forget_nics(void)
 	net.n_nics = 0;
 }
 
+bool net_takes_gpu(const struct nic *nic)
+{
+	if (!net.gpu || param_choice(PARAM_RECV) == RECV_COPY)
+		return false;
+	return param_choice(PARAM_RECV) == RECV_STAGED || net_nic_caps(nic)->rx_devmem.err == 0;
+}
+
+bool net_unpacks(void)
+{
+	return net.unpack;
+}
+
+bool net_needs_simple(void)
+{
+	return net.unpack;
+}
+
+/*
+ * NCCL asks device 0 whether it unpacks and holds it true of all (NCCL src/plugin/net.cc, ncclNetCheckDeviceVersion), so it is one
+ * answer for the process.
+ */
+static void decide_gpu(void)
+{
+	struct verdict why = { 0 };
+	bool any = false;
+	int i;
+
+	net.gpu = gpu_driver(&why) == 0;
+	for (i = 0; i < net.n_nics; i++)
+		any |= net_takes_gpu(&net.nics[i]);
+	net.unpack = any && param_choice(PARAM_PLACE) == PLACE_UNPACK;
+	if (param_choice(PARAM_PLACE) == PLACE_UNPACK && !any)
+		log_warn("%s=unpack has no effect: %s", param_env_name(PARAM_PLACE),
+			 net.gpu ? "no device here can receive into GPU memory" : why.reason);
+	if (param_choice(PARAM_RECV) == RECV_STAGED && !net.gpu)
+		log_warn("%s=staged has no effect: %s", param_env_name(PARAM_RECV), why.reason);
+}
+
 static int init_first(void)
 {
 	struct verdict why = { 0 };
@@ -127,6 +169,7 @@ static int init_first(void)
 	}
 	for (i = 0; i < net.n_nics; i++)
 		nic_probe(&net.nics[i], &net.caps[i]);
+	decide_gpu();
 	mark_alive();
 	log_devices();
 	return 0;
@@ -179,6 +222,7 @@ static void finalize_last(void)
 	pool_reset();
 	ladder_reset();
 	forget_nics();
+	gpu_reset();
 	unmark_alive();
 }
 
@@ -222,7 +266,9 @@ int net_props_get(int dev, struct net_props *ret)
 		.name = nic->name,
 		.pci_path = nic->pci_path[0] ? nic->pci_path : NULL,
 		.guid = nic->guid,
-		.ptr_support = NET_PTR_HOST | NET_PTR_DMABUF,
+		.ptr_support =
+			NET_PTR_HOST | NET_PTR_DMABUF | (net_takes_gpu(nic) ? NET_PTR_CUDA : 0),
+		.unpack = net.unpack,
 		.speed_mbps = nic->speed_mbps,
 		.max_comms = 65536,
 		.latency_us = 0,
@@ -294,6 +340,8 @@ int net_close(struct comm *comm)
 
 int net_reg_mr(struct comm *comm, void *data, size_t size, int type, struct mr **ret)
 {
+	if (type == NET_PTR_CUDA && net_takes_gpu(comm->nic))
+		return mr_register_cuda(data, size, ret);
 	if (type != NET_PTR_HOST) {
 		log_err("%s: memory of type %d cannot be registered without a dmabuf; NCCL needs "
 			"NCCL_DMABUF_ENABLE=1 and a driver "
@@ -339,14 +387,14 @@ int net_isend(struct comm *comm, const void *data, size_t size, int tag, struct 
 	return send_comm_post(comm, data, size, tag, mr, ret);
 }
 
-int net_irecv(struct comm *comm, void *data, size_t size, int tag, struct mr *mr,
+int net_irecv(struct comm *comm, void *data, size_t size, int tag, struct mr *mr, bool ll,
 	      struct request **ret)
 {
 	if (comm->err)
 		return comm->err;
 	if (comm->kind != COMM_RECV || net_is_forked())
 		return -EINVAL;
-	return recv_comm_post(comm, data, size, tag, mr, ret);
+	return recv_comm_post(comm, data, size, tag, mr, ll, ret);
 }
 
 int net_test(struct request *req, int *ret_done, size_t *ret_size)
@@ -368,9 +416,24 @@ int net_test(struct request *req, int *ret_done, size_t *ret_size)
 	return r;
 }
 
+int net_consumed(struct comm *comm, struct request *req)
+{
+	if (comm->err)
+		return comm->err;
+	if (comm->kind != COMM_RECV || net_is_forked())
+		return -EINVAL;
+	return recv_comm_consumed(comm, req);
+}
+
+void *net_device_handle(struct comm *comm)
+{
+	return comm->kind == COMM_RECV ? recv_comm_device_handle(comm) : NULL;
+}
+
 int net_iflush(struct comm *comm, struct request **ret)
 {
 	(void)comm;
-	*ret = NULL; /* the CPU placed the bytes: they are where NCCL's kernels look for them */
+	/* test() said done when the bytes were in place, by the CPU or by the GPU that reads them. */
+	*ret = NULL;
 	return 0;
 }

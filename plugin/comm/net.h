@@ -31,13 +31,16 @@ struct mr;
 
 /*
  * @name, @pci_path: valid until net_finalize() of the last context. @pci_path is NULL for virtual devices.
- * @ptr_support: NET_PTR_*; NET_PTR_DMABUF when the plugin can send from or receive into dmabufs at all.
+ * @ptr_support: NET_PTR_*; NET_PTR_DMABUF when the plugin can send from or receive into dmabufs at all, NET_PTR_CUDA when it is better to
+ *               give it GPU memory than to let NCCL go through host memory.
+ * @unpack: NCCL's kernels put the received bytes in order (NCCL_NET_DEVICE_UNPACK); the same for all devices.
  */
 struct net_props {
 	const char *name;
 	const char *pci_path;
 	uint64_t guid;
 	int ptr_support;
+	bool unpack;
 	int speed_mbps;
 	int max_comms;
 	float latency_us;
@@ -58,6 +61,8 @@ int net_listen(int dev, void *handle, struct listen_comm **ret);
 /* Both return 0 with *ret NULL until the connection stands, never block, and keep their state in @handle or the listen comm. */
 int net_connect(int dev, void *handle, struct comm **ret);
 int net_accept(struct listen_comm *listen, struct comm **ret);
+/* Receive comms with device unpack: the device pointer that NCCL's kernels want; NULL for all others. */
+void *net_device_handle(struct comm *comm);
 int net_close_listen(struct listen_comm *listen);
 /* Send or receive comm, also with requests in flight: they are cancelled, memory is not touched afterwards. */
 int net_close(struct comm *comm);
@@ -75,10 +80,15 @@ int net_dereg_mr(struct comm *comm, struct mr *mr);
  */
 int net_isend(struct comm *comm, const void *data, size_t size, int tag, struct mr *mr,
 	      struct request **ret);
-int net_irecv(struct comm *comm, void *data, size_t size, int tag, struct mr *mr,
+/* @ll: NCCL watches the buffer for flags (protocols LL and LL128), so its lines must appear whole and in order. */
+int net_irecv(struct comm *comm, void *data, size_t size, int tag, struct mr *mr, bool ll,
 	      struct request **ret);
+/* The bytes of a receive that net_test() reported done have been used (irecvConsumed). Of no effect where nothing was lent for it. */
+int net_consumed(struct comm *comm, struct request *req);
 /* *ret_size (may be NULL) is the size of the message, valid once *ret_done is 1. */
 int net_test(struct request *req, int *ret_done, size_t *ret_size);
+/* Must NCCL keep away from LL and LL128 (device unpack, or a GPU that only its copy engine serves)? Valid after net_init(). */
+bool net_needs_simple(void);
 /* Nothing to flush when the CPU placed the bytes: *ret stays NULL. */
 int net_iflush(struct comm *comm, struct request **ret);
 

@@ -13,6 +13,10 @@ const struct nic *net_nic(int dev);
 /* What was found about @nic, one of net_nic()'s, when the plugin was initialised. */
 const struct nic_caps *net_nic_caps(const struct nic *nic);
 
+/* May NCCL hand in GPU memory on @nic? Do its kernels unpack? */
+bool net_takes_gpu(const struct nic *nic);
+bool net_unpacks(void);
+
 /* Live objects, so that the last finalize can close what NCCL dropped after an abort. Thread-safe. */
 void net_track_comm(struct comm *comm);
 void net_untrack_comm(struct comm *comm);

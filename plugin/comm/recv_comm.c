@@ -13,6 +13,7 @@
 #include "comm/comm.h"
 #include "comm/ctrl_stream.h"
 #include "comm/net_internal.h"
+#include "mem/gpu.h"
 
 /* Chunks known but not yet read, per socket. When they are full the control stream waits. */
 #define CHUNKS_MAX 64
@@ -32,6 +33,8 @@ struct chunk_fifo {
 };
 
 /*
+ * @path: of what goes through the pool. @cpu, @gpu: who puts bytes in place, for memory that the CPU sees and for the rest; NULL where
+ * there is none. @unpack: it is NCCL's kernels, for every receive. @n_lent: receives that are done but not consumed.
  * @next_seq: number of the next irecv. @match: number of the next message that the control stream will announce.
  * @inline_req: the message whose payload is coming in the control stream right now, @inline_left bytes of it missing.
  */
@@ -39,12 +42,17 @@ struct recv_comm {
 	struct comm base;
 	const struct path_ops *path;
 	struct pool *pool;
+	struct place *cpu;
+	struct place *gpu;
+	bool unpack;
+	unsigned int n_lent;
 	uint32_t next_seq;
 	uint32_t match;
 	struct request *inline_req;
 	size_t inline_left;
 	struct chunk_fifo fifo[WIRE_MAX_SOCKS];
 	struct request reqs[NET_MAX_REQUESTS];
+	struct arrival arrival;
 	struct ctrl_in ctrl;
 };
 
@@ -53,14 +61,39 @@ static struct recv_comm *to_recv(struct comm *c)
 	return (struct recv_comm *)c;
 }
 
-/* Climbs to devmem if it can; @why tells what was in the way. All sockets of a connection take the same path. */
-static int setup_devmem(struct recv_comm *rc, struct verdict *why)
+/*
+ * Bytes of the pool that a connection of unpacking kernels may keep beside its receive buffers: a slice of NCCL's (1 MiB as it comes,
+ * 2 MiB with NCCL_BUFFSIZE=8388608), with as much again for niovs that are not full.
+ */
+#define UNPACK_HOLD (4UL << 20)
+
+static int steer_all(struct recv_comm *rc, struct verdict *why)
 {
 	struct comm *c = &rc->base;
+	size_t hold = rc->unpack ? UNPACK_HOLD / (size_t)c->n_socks : 0;
 	int i, r;
 
-	if (param_choice(PARAM_RECV) == RECV_COPY)
-		return verdict_set(why, -ENOTSUP, NULL, "%s=copy", param_env_name(PARAM_RECV));
+	for (i = 0; i < c->n_socks; i++) {
+		r = data_sock_steer(&c->socks[i], rc->pool, hold, why);
+		if (r < 0) {
+			while (i--)
+				data_sock_unsteer(&c->socks[i]);
+			return r;
+		}
+	}
+	return 0;
+}
+
+/* Climbs to devmem if it can; @why tells what was in the way. All sockets of a connection take the same path. */
+static int setup_devmem(struct recv_comm *rc, struct gpu *gpu, struct verdict *why)
+{
+	struct comm *c = &rc->base;
+	int top = param_choice(PARAM_RECV);
+	int r;
+
+	if (top == RECV_COPY || top == RECV_STAGED)
+		return verdict_set(why, -ENOTSUP, NULL, "%s=%s", param_env_name(PARAM_RECV),
+				   param_text(PARAM_RECV));
 	if (c->peer_is_local || c->nic->is_loopback)
 		return verdict_set(why, -ENODEV, NULL,
 				   "the peer is on this host: traffic takes the loopback device, "
@@ -70,29 +103,112 @@ static int setup_devmem(struct recv_comm *rc, struct verdict *why)
 		*why = net_nic_caps(c->nic)->rx_devmem;
 		return why->err;
 	}
-	r = pool_get(c->nic, NULL, &rc->pool, why);
+	r = pool_get(c->nic, gpu, &rc->pool, why);
 	if (r < 0)
 		return r;
-	for (i = 0; i < c->n_socks; i++) {
-		r = data_sock_steer(&c->socks[i], rc->pool, why);
-		if (r < 0) {
-			while (i--)
-				data_sock_unsteer(&c->socks[i]);
-			pool_put(rc->pool);
-			rc->pool = NULL;
-			return r;
-		}
+	r = steer_all(rc, why);
+	if (r < 0) {
+		pool_put(rc->pool);
+		rc->pool = NULL;
+	}
+	return r;
+}
+
+/* How bytes come, once it is known whether there is a GPU (@gpu) that they are for. 0 or -errno. */
+static int choose_path(struct recv_comm *rc, struct gpu *gpu)
+{
+	const char *name = rc->base.nic->name;
+	struct verdict why = { 0 };
+	char detail[96];
+	int r;
+
+	r = setup_devmem(rc, gpu, &why);
+	if (r == 0) {
+		rc->path = &path_recv_devmem;
+		snprintf(detail, sizeof(detail), "%s pool of %zu MiB on queue %s",
+			 rc->pool->block.provider->name, rc->pool->block.size >> 20,
+			 nic_rx_queues(rc->pool->rx));
+		ladder_chosen(name, DIR_RECV, RUNG_DEVMEM, detail);
+		return 0;
+	}
+	r = ladder_step_down(name, DIR_RECV, RUNG_DEVMEM, RUNG_COPY, &why);
+	if (r < 0)
+		return r;
+	if (!gpu) {
+		rc->path = &path_recv_copy;
+		ladder_chosen(name, DIR_RECV, RUNG_COPY, "");
+		return 0;
+	}
+	r = pool_get_staged(gpu, &rc->pool, &why);
+	if (r < 0) {
+		log_err("%s: no way to receive into memory of %s: %s%s%s", name, gpu_name(gpu),
+			why.reason, why.remedy[0] ? "; remedy: " : "", why.remedy);
+		return r;
+	}
+	rc->path = &path_recv_staged;
+	snprintf(detail, sizeof(detail), "staged through host memory to %s", gpu_name(gpu));
+	ladder_chosen(name, DIR_RECV, RUNG_COPY, detail);
+	return 0;
+}
+
+/* Who puts the bytes in place. 0 or -errno, said. */
+static int choose_places(struct recv_comm *rc)
+{
+	const char *name = rc->base.nic->name;
+	struct verdict why = { 0 };
+	int r = 0;
+
+	if (rc->pool && rc->pool->gpu) {
+		r = rc->unpack ? place_unpack_create(rc->pool, &rc->gpu, &why)
+			       : place_gpu_create(rc->pool, &rc->gpu, &why);
+		if (r < 0)
+			log_err("%s: %s cannot put received bytes in place: %s%s%s", name,
+				gpu_name(rc->pool->gpu), why.reason,
+				why.remedy[0] ? "; remedy: " : "", why.remedy);
+	}
+	/* In a pool that the CPU does not see, only the GPU reaches anything; staged bytes pass by the CPU. */
+	if (r == 0 && !rc->unpack &&
+	    (!rc->pool || rc->pool->block.cpu || rc->path == &path_recv_staged))
+		r = place_cpu_create(rc->pool, &rc->cpu);
+	return r;
+}
+
+/* The GPU that this thread works for, if NCCL was told that it may hand in its memory; NULL otherwise. NCCL's service thread
+ * has the communicator's device current (NCCL src/proxy.cc, ncclProxyService).
+ */
+static int find_gpu(const struct nic *nic, struct gpu **ret)
+{
+	struct verdict why = { 0 };
+	int r;
+
+	*ret = NULL;
+	if (!net_takes_gpu(nic))
+		return 0;
+	r = gpu_current(ret, &why);
+	if (r < 0 && net_unpacks()) {
+		log_err("%s: device unpack is on, but the accepting thread has no GPU: %s",
+			nic->name, why.reason);
+		return r;
 	}
 	return 0;
+}
+
+static void places_destroy(struct recv_comm *rc)
+{
+	if (rc->gpu)
+		rc->gpu->ops->destroy(rc->gpu);
+	if (rc->cpu)
+		rc->cpu->ops->destroy(rc->cpu);
+	rc->gpu = NULL;
+	rc->cpu = NULL;
 }
 
 int recv_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n_socks,
 		     const struct sockaddr *peer, struct comm **ret, enum rung *ret_rung)
 {
 	struct recv_comm *rc = calloc(1, sizeof(*rc));
-	struct verdict why = { 0 };
+	struct gpu *gpu = NULL;
 	struct comm tmp;
-	char detail[64];
 	int r;
 
 	if (!rc) {
@@ -101,26 +217,23 @@ int recv_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n
 		return -ENOMEM;
 	}
 	comm_init(&rc->base, COMM_RECV, nic, ctrl_fd, socks, n_socks, peer);
-
-	r = setup_devmem(rc, &why);
-	rc->path = r == 0 ? &path_recv_devmem : &path_recv_copy;
-	if (r < 0) {
-		r = ladder_step_down(nic->name, DIR_RECV, RUNG_DEVMEM, RUNG_COPY, &why);
-		if (r < 0) {
-			comm_close(&rc->base);
-			free(rc);
-			return r;
-		}
-		ladder_chosen(nic->name, DIR_RECV, RUNG_COPY, "");
-	} else {
-		snprintf(detail, sizeof(detail), "%s pool of %zu MiB on queue %s",
-			 rc->pool->block.provider->name, rc->pool->block.size >> 20,
-			 nic_rx_queues(rc->pool->rx));
-		ladder_chosen(nic->name, DIR_RECV, RUNG_DEVMEM, detail);
-	}
+	r = find_gpu(nic, &gpu);
+	if (r < 0)
+		goto destroy;
+	rc->unpack = gpu && net_unpacks();
+	r = choose_path(rc, gpu);
+	if (r < 0)
+		goto destroy;
+	r = choose_places(rc);
+	if (r < 0)
+		goto destroy;
 	*ret_rung = rc->path->rung;
 	*ret = &rc->base;
 	return 0;
+
+destroy:
+	recv_comm_destroy(&rc->base);
+	return r;
 }
 
 void recv_comm_destroy(struct comm *comm)
@@ -128,6 +241,12 @@ void recv_comm_destroy(struct comm *comm)
 	struct recv_comm *rc = to_recv(comm);
 	int i;
 
+	/* The GPU's work ends first, then what was lent goes to its sockets, which give it to the kernel as they close. */
+	places_destroy(rc);
+	for (i = 0; i < NET_MAX_REQUESTS; i++) {
+		loan_list_return(&rc->reqs[i].put.loans);
+		loan_list_free(&rc->reqs[i].put.loans);
+	}
 	comm_close(comm);
 	for (i = 0; i < NET_MAX_REQUESTS; i++)
 		if (rc->reqs[i].used)
@@ -202,16 +321,27 @@ static int parse_chunk(struct recv_comm *rc, const struct wire_rec *rec)
 	return 1;
 }
 
-static bool take_inline(struct recv_comm *rc)
+/* Payload in the control stream. 1 some of it was used, 0 none is there or there is no room for it, -errno. */
+static int take_inline(struct recv_comm *rc)
 {
 	struct request *req = rc->inline_req;
-	uint8_t *dst = mr_cpu(req->mr, req->data + (req->total - rc->inline_left));
-	size_t n = ctrl_in_take(&rc->ctrl, dst, rc->inline_left);
+	size_t len;
+	const uint8_t *src = ctrl_in_data(&rc->ctrl, &len);
+	int r;
 
-	rc->inline_left -= n;
-	req->placed += n;
-	counter_add(recv_inline, n);
-	return n > 0;
+	if (len > rc->inline_left)
+		len = rc->inline_left;
+	if (len == 0)
+		return 0;
+	r = req->place->ops->put_host(req->place, &req->put, req->mr,
+				      req->data + (req->total - rc->inline_left), src, len);
+	if (r < 0)
+		return r == -EAGAIN ? 0 : fail(rc, r, "placing an inline message");
+	ctrl_in_skip(&rc->ctrl, len);
+	rc->inline_left -= len;
+	req->arrived += len;
+	counter_add(recv_inline, len);
+	return 1;
 }
 
 /* Works off what the control buffer holds. 1 something was used, 0 nothing, -errno. */
@@ -223,8 +353,9 @@ static int parse(struct recv_comm *rc)
 
 	for (;;) {
 		if (rc->inline_left) {
-			if (!take_inline(rc))
-				return moved;
+			r = take_inline(rc);
+			if (r <= 0)
+				return r < 0 ? r : moved;
 			moved = true;
 			continue;
 		}
@@ -242,6 +373,36 @@ static int parse(struct recv_comm *rc)
 	}
 }
 
+/*
+ * Has socket @ds lent so much that reading on might leave the NIC without? What the GPU copies comes back by itself. What NCCL's
+ * kernels unpack comes back only from receives that are done: while there is none, the oldest must be allowed to get there.
+ */
+static bool lends_too_much(const struct recv_comm *rc, const struct data_sock *ds)
+{
+	return ds->lent * ds->run_most > ds->hold && (!rc->unpack || rc->n_lent);
+}
+
+/* One read of socket @ds for the chunk @c. Bytes (> 0), -EAGAIN, -errno. */
+static ssize_t pull(struct recv_comm *rc, struct data_sock *ds, struct recv_chunk *c)
+{
+	struct request *req = c->req;
+	struct place *pl = req->place;
+	size_t len = c->left;
+	uint8_t *host = NULL;
+	ssize_t n;
+	int r;
+
+	r = pl->ops->window(pl, &req->put, req->mr, c->p, &len, &host);
+	if (r < 0)
+		return r;
+	n = req->path->recv(ds, pl, host, len, &rc->arrival);
+	if (n < 0)
+		return n;
+	req->arrived += (size_t)n;
+	r = pl->ops->put(pl, &req->put, req->mr, c->p, ds, &rc->arrival);
+	return r < 0 ? r : n;
+}
+
 /* Reads what socket @i has for the chunks that are known. 1 moved, 0 nothing there, -errno. */
 static int pull_chunks(struct recv_comm *rc, int i)
 {
@@ -250,9 +411,9 @@ static int pull_chunks(struct recv_comm *rc, int i)
 	bool moved = false;
 	int r;
 
-	while (f->head != f->tail) {
+	while (f->head != f->tail && !lends_too_much(rc, ds)) {
 		struct recv_chunk *c = &f->ring[f->head % CHUNKS_MAX];
-		ssize_t n = rc->path->recv(ds, c->req->mr, c->p, c->left);
+		ssize_t n = pull(rc, ds, c);
 
 		if (n == -EAGAIN)
 			break;
@@ -260,11 +421,26 @@ static int pull_chunks(struct recv_comm *rc, int i)
 			return (int)n;
 		c->p += n;
 		c->left -= (size_t)n;
-		c->req->placed += (size_t)n;
 		moved = true;
 		if (c->left == 0)
 			f->head++;
 		r = rc->path->recycle(ds, f->head == f->tail);
+		if (r < 0)
+			return r;
+	}
+	return moved;
+}
+
+/* What the GPU has finished: what was lent for it is in the ledgers, and goes on from there. 1 moved, 0 not, -errno. */
+static int poll_gpu(struct recv_comm *rc)
+{
+	int i, r, moved;
+
+	if (!rc->gpu || !rc->gpu->ops->poll)
+		return 0;
+	moved = rc->gpu->ops->poll(rc->gpu);
+	for (i = 0; moved > 0 && i < rc->base.n_socks; i++) {
+		r = rc->path->recycle(&rc->base.socks[i], rc->fifo[i].head == rc->fifo[i].tail);
 		if (r < 0)
 			return r;
 	}
@@ -306,6 +482,10 @@ static int progress(struct recv_comm *rc)
 				return fail(rc, r, "recvmsg");
 			moved |= r > 0;
 		}
+		r = poll_gpu(rc);
+		if (r < 0)
+			return fail(rc, r, "placing received bytes");
+		moved |= r > 0;
 	} while (moved);
 	return 0;
 }
@@ -317,7 +497,56 @@ static bool is_lost(const struct recv_comm *rc, const struct request *req)
 	       (!req->matched || req->covered < req->total || rc->inline_req == req);
 }
 
-int recv_comm_post(struct comm *comm, void *data, size_t size, int tag, struct mr *mr,
+/* Who puts the bytes of a receive into @mr in place; NULL when nobody can. An empty one needs nobody, but NCCL's kernels count it. */
+static struct place *place_for(const struct recv_comm *rc, const struct mr *mr)
+{
+	if (rc->unpack)
+		return rc->gpu;
+	if (!mr || mr->cpu)
+		return rc->cpu ? rc->cpu : rc->gpu;
+	return rc->gpu;
+}
+
+/* How they come: what the CPU places need not go to the GPU first. */
+static const struct path_ops *path_for(const struct recv_comm *rc, const struct place *pl)
+{
+	return rc->path == &path_recv_staged && pl == rc->cpu ? &path_recv_copy : rc->path;
+}
+
+static int post(struct recv_comm *rc, struct request *req, void *data, size_t size, int tag,
+		struct mr *mr, bool ll)
+{
+	struct loan_list loans = req->put.loans;
+	struct place *pl = place_for(rc, mr);
+	struct place_req put = { .ordered = ll, .base = data, .size = size, .loans = loans };
+	int r;
+
+	if (!pl) {
+		log_err("%s: receive into dmabuf memory that the CPU cannot map, and no GPU puts it in place: is a CUDA "
+			"context current in the thread that accepts?",
+			rc->base.nic->name);
+		return -ENOTSUP;
+	}
+	r = pl->ops->post(pl, &put);
+	if (r < 0)
+		return r;
+	*req = (struct request){
+		.comm = &rc->base,
+		.used = true,
+		.seq = rc->next_seq,
+		.tag = tag,
+		.data = data,
+		.size = size,
+		.mr = mr ? mr_get(mr) : NULL,
+		.path = path_for(rc, pl),
+		.place = pl,
+		.put = put,
+	};
+	rc->next_seq++;
+	return 0;
+}
+
+int recv_comm_post(struct comm *comm, void *data, size_t size, int tag, struct mr *mr, bool ll,
 		   struct request **ret)
 {
 	struct recv_comm *rc = to_recv(comm);
@@ -330,24 +559,49 @@ int recv_comm_post(struct comm *comm, void *data, size_t size, int tag, struct m
 	r = request_check(comm, mr, data, size, "irecv");
 	if (r < 0)
 		return r;
-	if (size && !mr->cpu) {
-		log_err("%s: receive into dmabuf memory that the CPU cannot map has no gather path "
-			"in this build",
-			comm->nic->name);
-		return -ENOTSUP;
-	}
-	*req = (struct request){
-		.comm = comm,
-		.used = true,
-		.seq = rc->next_seq,
-		.tag = tag,
-		.data = data,
-		.size = size,
-		.mr = mr ? mr_get(mr) : NULL,
-	};
-	rc->next_seq++;
+	r = post(rc, req, data, size, tag, mr, ll);
+	if (r == -EAGAIN)
+		return progress(rc);
+	if (r < 0)
+		return r;
 	*ret = req;
 	return 0;
+}
+
+/* The user of @req's bytes is done: what was lent for it goes back, and the slot is free. */
+static int end_request(struct recv_comm *rc, struct request *req)
+{
+	int r = req->place->ops->consumed(req->place, &req->put);
+
+	request_release(req);
+	return r < 0 ? fail(rc, r, "giving back what was lent to a receive") : 0;
+}
+
+/* All bytes are in place: @req is done, if the GPU can be told so now. */
+static int finish(struct recv_comm *rc, struct request *req, int *ret_done, size_t *ret_size)
+{
+	const struct place_ops *ops = req->place->ops;
+	int r;
+
+	if (ops->finish) {
+		r = ops->finish(req->place, &req->put, req->total);
+		if (r < 0)
+			return r == -EAGAIN ? 0 : fail(rc, r, "publishing a receive");
+	}
+	if (ret_size)
+		*ret_size = req->total;
+	counter_inc(msgs_received);
+	*ret_done = 1;
+	if (!ops->keeps_loans)
+		return end_request(rc, req);
+	req->finished = true;
+	rc->n_lent++;
+	return 0;
+}
+
+static bool is_in_place(const struct request *req)
+{
+	return req->matched && req->arrived == req->total && req->put.pending == 0;
 }
 
 int recv_comm_test(struct request *req, int *ret_done, size_t *ret_size)
@@ -355,20 +609,50 @@ int recv_comm_test(struct request *req, int *ret_done, size_t *ret_size)
 	struct recv_comm *rc = to_recv(req->comm);
 	int r;
 
-	if (!req->matched || req->placed < req->total) {
+	if (req->finished) {
+		if (ret_size)
+			*ret_size = req->total;
+		*ret_done = 1;
+		return 0;
+	}
+	if (!is_in_place(req)) {
 		r = progress(rc);
 		if (r < 0)
 			return r;
 	}
-	if (req->matched && req->placed == req->total) {
-		if (ret_size)
-			*ret_size = req->total;
-		*ret_done = 1;
-		counter_inc(msgs_received);
-		request_release(req);
-		return 0;
-	}
+	if (is_in_place(req))
+		return finish(rc, req, ret_done, ret_size);
 	if (is_lost(rc, req))
 		return fail(rc, -ECONNRESET, "waiting for a message");
 	return 0;
+}
+
+int recv_comm_consumed(struct comm *comm, struct request *req)
+{
+	struct recv_comm *rc = to_recv(comm);
+	int i, r;
+
+	/* Where nothing is kept for it the request ended with test(), and its slot may be another's by now. */
+	if (!rc->unpack)
+		return 0;
+	if (req < rc->reqs || req >= rc->reqs + NET_MAX_REQUESTS || !req->used || !req->finished) {
+		log_err("%s from %s: irecvConsumed of a receive that is not done", comm->nic->name,
+			comm->peer);
+		return -EINVAL;
+	}
+	rc->n_lent--;
+	r = end_request(rc, req);
+	for (i = 0; r == 0 && i < comm->n_socks; i++) {
+		r = rc->path->recycle(&comm->socks[i], rc->fifo[i].head == rc->fifo[i].tail);
+		if (r < 0)
+			r = fail(rc, r, "giving tokens back");
+	}
+	return r;
+}
+
+void *recv_comm_device_handle(struct comm *comm)
+{
+	const struct recv_comm *rc = to_recv(comm);
+
+	return rc->gpu && rc->gpu->ops->device_handle ? rc->gpu->ops->device_handle(rc->gpu) : NULL;
 }

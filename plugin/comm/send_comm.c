@@ -56,7 +56,7 @@ struct send_comm {
 	size_t zerocopy_min;
 	struct verdict no_devmem;
 	struct verdict no_zerocopy;
-	struct told told[MR_DMABUF + 1];
+	struct told told[MR_CUDA + 1];
 	bool told_small;
 	struct send_chunk busy[WIRE_MAX_SOCKS];
 	struct request reqs[NET_MAX_REQUESTS];

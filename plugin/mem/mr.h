@@ -14,13 +14,14 @@
 #include "base/verdict.h"
 #include "nic/nic.h"
 
-enum mr_type { MR_HOST, MR_DMABUF };
+enum mr_type { MR_HOST, MR_DMABUF, MR_CUDA };
 
 /*
  * @base, @size: NCCL's pointer and length. @base need not be readable by the CPU (a CUDA pointer).
  * @cpu:    CPU's view of @base, NULL where there is none. For dmabufs it is a mapping of our own (mmap of the dmabuf), never @base.
  * @offset: of @base inside the dmabuf.
  * @tx:     send binding on the comm's NIC, or NULL; then @tx_why says why not.
+ * @gpu:    whose memory it is; NULL for memory of the host.
  * @refs:   mr.c's own, atomic.
  * @next, @prev: mr.c's own, the list of live ones.
  */
@@ -33,6 +34,7 @@ struct mr {
 	struct nic_tx *tx;
 	uint32_t tx_id;
 	struct verdict tx_why;
+	struct gpu *gpu;
 	struct mr_dmabuf *dmabuf; /* shared, cached by the dmabuf's inode and NIC */
 	unsigned int refs;
 	struct mr *next, *prev;
@@ -40,6 +42,9 @@ struct mr {
 
 /* Host memory; never fails but for -ENOMEM. */
 int mr_register_host(void *base, size_t size, struct mr **ret);
+
+/* GPU memory without a dmabuf. -ENOTSUP when it is not the memory of a GPU, -ENOMEM. */
+int mr_register_cuda(void *base, size_t size, struct mr **ret);
 
 /*
  * A dmabuf. NCCL closes @fd right after the call; the mapping and the binding hold the memory from then on. @nic: where to

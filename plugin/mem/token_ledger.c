@@ -38,18 +38,23 @@ void token_ledger_init(struct token_ledger *l)
 
 int token_ledger_add(struct token_ledger *l, uint32_t token)
 {
+	return token_ledger_add_range(l, token, 1);
+}
+
+int token_ledger_add_range(struct token_ledger *l, uint32_t start, uint32_t count)
+{
 	struct token_range *last = l->n_ranges ? &l->ranges[l->n_ranges - 1] : NULL;
 
 	/* The kernel gives out the lowest free id, so runs grow upwards. 64 bits: no run wraps. */
-	if (last && (uint64_t)last->start + last->count == token) {
-		last->count++;
+	if (last && (uint64_t)last->start + last->count == start) {
+		last->count += count;
 	} else {
 		if (l->n_ranges == TOKEN_LEDGER_RANGES)
 			return -ENOSPC;
-		l->ranges[l->n_ranges++] = (struct token_range){ .start = token, .count = 1 };
+		l->ranges[l->n_ranges++] = (struct token_range){ .start = start, .count = count };
 	}
-	l->held++;
-	l->issued++;
+	l->held += count;
+	l->issued += count;
 	return 0;
 }
 

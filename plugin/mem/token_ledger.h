@@ -39,6 +39,8 @@ void token_ledger_init(struct token_ledger *l);
  * -ENOSPC: ranges are full, call token_ledger_release() first (nothing was entered).
  */
 int token_ledger_add(struct token_ledger *l, uint32_t token);
+/* The same for the @count > 0 tokens from @start on. */
+int token_ledger_add_range(struct token_ledger *l, uint32_t start, uint32_t count);
 
 /*
  * The control message by which a receive gives tokens back (docs/kernel-interface.md), at the head of a control buffer: the

@@ -54,7 +54,7 @@ static void bound_receive_buffer(int fd, size_t bytes)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &half, sizeof(half));
 }
 
-static int reserve(struct pool *pool, size_t *ret_bytes, struct verdict *why)
+static int reserve(struct pool *pool, size_t hold, size_t *ret_bytes, struct verdict *why)
 {
 	size_t bytes = (size_t)param_int(PARAM_RCVBUF);
 	int r;
@@ -66,7 +66,7 @@ static int reserve(struct pool *pool, size_t *ret_bytes, struct verdict *why)
 	if (bytes < RESERVE_MIN)
 		bytes = RESERVE_MIN;
 	for (;;) {
-		r = pool_reserve(pool, bytes, why);
+		r = pool_reserve(pool, bytes + hold, why);
 		if (r == 0)
 			break;
 		if (bytes <= RESERVE_MIN)
@@ -77,7 +77,7 @@ static int reserve(struct pool *pool, size_t *ret_bytes, struct verdict *why)
 	return 0;
 }
 
-int data_sock_steer(struct data_sock *ds, struct pool *pool, struct verdict *why)
+int data_sock_steer(struct data_sock *ds, struct pool *pool, size_t hold, struct verdict *why)
 {
 	struct sockaddr_storage local, remote;
 	socklen_t local_len = sizeof(local), remote_len = sizeof(remote);
@@ -96,7 +96,7 @@ int data_sock_steer(struct data_sock *ds, struct pool *pool, struct verdict *why
 		return verdict_set(why, -ENOMEM, NULL, "no memory for a token ledger");
 	token_ledger_init(ledger);
 
-	r = reserve(pool, &bytes, why);
+	r = reserve(pool, hold, &bytes, why);
 	if (r)
 		goto free_ledger;
 	bound_receive_buffer(ds->fd, bytes);
@@ -114,14 +114,15 @@ int data_sock_steer(struct data_sock *ds, struct pool *pool, struct verdict *why
 	ds->steered = true;
 	ds->pool = pool;
 	ds->ledger = ledger;
-	ds->reserved = bytes;
+	ds->reserved = bytes + hold;
 	/* A frag holds back a whole niov. */
 	ds->run_most = 1;
 	ds->batch = (uint32_t)(bytes / 4 / nic_rx_niov_size(pool->rx));
+	ds->hold = ds->batch + (uint32_t)(hold / nic_rx_niov_size(pool->rx));
 	return 0;
 
 unreserve:
-	pool_unreserve(pool, bytes);
+	pool_unreserve(pool, bytes + hold);
 free_ledger:
 	free(ledger);
 	return r;

@@ -20,6 +20,8 @@
  * @ledger:   tokens this socket holds; exactly when @pool is set.
  * @reserved: bytes of the pool promised to this socket: three quarters for its receive queue, one for tokens held.
  * @batch:    niovs whose tokens may wait to be given back together; they fit in that quarter.
+ * @hold:     niovs whose tokens may be lent before the socket is not read any more.
+ * @lent:     tokens that are with requests and not in the ledger: their bytes are not consumed yet.
  * @run_most: the most niovs that one token has stood for, at least 1.
  * @rule:     flow rule that steers it, valid if @steered.
  * @strayed:  packets have come around the bound queues, and that has been said.
@@ -31,6 +33,8 @@ struct data_sock {
 	struct token_ledger *ledger;
 	size_t reserved;
 	uint32_t batch;
+	uint32_t hold;
+	uint32_t lent;
 	uint32_t run_most;
 	uint32_t rule;
 	bool steered;
@@ -44,9 +48,9 @@ int data_sock_enable_zerocopy(struct data_sock *ds);
  * Turns a connected, so far silent socket into a devmem receiver: promises it a part of @pool, bounds its
  * receive buffer to that, and steers its flow. On failure the socket is as before but for its buffer size, and @why tells.
  * The socket must have no unread byte, and the peer must not send before the caller tells it to: what
- * arrives later may be unreadable for the CPU.
+ * arrives later may be unreadable for the CPU. @hold: bytes of the pool to be promised beside that, for frags that are not consumed at once.
  */
-int data_sock_steer(struct data_sock *ds, struct pool *pool, struct verdict *why);
+int data_sock_steer(struct data_sock *ds, struct pool *pool, size_t hold, struct verdict *why);
 
 /* Undoes data_sock_steer(): gives back tokens, rule and reservation. Fine for a socket that is not steered. */
 void data_sock_unsteer(struct data_sock *ds);

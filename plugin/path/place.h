@@ -45,6 +45,31 @@ struct arrival {
 	struct token_range tokens[ARRIVAL_PIECES];
 };
 
+/* Nothing yet. */
+static inline void arrival_clear(struct arrival *a)
+{
+	a->total = 0;
+	a->linear = 0;
+	a->host = NULL;
+	a->block = NULL;
+	a->n = 0;
+	a->n_tokens = 0;
+}
+
+/* @len readable bytes at @host, and nothing else. */
+static inline void arrival_readable(struct arrival *a, uint8_t *host, size_t len)
+{
+	arrival_clear(a);
+	a->total = len;
+	a->linear = len;
+	a->host = host;
+	a->n = 1;
+	a->pieces[0] = (struct gather_piece){ .len = (uint32_t)len, .linear = 1 };
+}
+
+/* What @a lies in goes to @ds' ledger and to the stage. 0, or -errno of giving tokens back to make room. */
+int arrival_return(struct data_sock *ds, struct arrival *a);
+
 /* Tokens of socket @ds, or, where @ds is NULL, a block of the stage. */
 struct loan {
 	struct data_sock *ds;
@@ -61,6 +86,7 @@ struct loan_list {
 
 /* Enters what @a lies in. 0 or -ENOMEM: then nothing was entered. */
 int loan_list_add(struct loan_list *l, struct data_sock *ds, const struct arrival *a);
+int loan_list_add_block(struct loan_list *l, struct stage_block *block);
 /* Everything goes to the ledgers of its sockets and to the stage. 0, or -errno of giving tokens back. */
 int loan_list_return(struct loan_list *l);
 void loan_list_free(struct loan_list *l);
@@ -70,11 +96,12 @@ void loan_list_free(struct loan_list *l);
  * @pending: bytes that have arrived but are not in place yet.
  * @ticket:  of the GPU queue; what was asked for up to it belongs to this request.
  * @slot, @n_entries: unpack: the slot of the meta queue that is the request's, and how much of it is used.
- * @base, @size: the posted buffer.
+ * @base, @size: the posted buffer. @ordered: somebody may be watching it for flags behind their data (NCCL's LL and LL128).
  */
 struct place_req {
 	size_t pending;
 	uint64_t ticket;
+	bool ordered;
 	uint32_t slot;
 	uint32_t n_entries;
 	uint8_t *base;

@@ -5,17 +5,20 @@
 #include "base/counter.h"
 #include "path/path.h"
 
-static ssize_t recv_copy(struct data_sock *ds, const struct mr *mr, uint8_t *p, size_t len)
+static ssize_t recv_copy(struct data_sock *ds, struct place *pl, uint8_t *host, size_t len,
+			 struct arrival *a)
 {
 	ssize_t n;
 
+	(void)pl;
 	counter_inc(sys_recv);
-	n = recv(ds->fd, mr_cpu(mr, p), len, MSG_DONTWAIT);
+	n = recv(ds->fd, host, len, MSG_DONTWAIT);
 	if (n == 0)
 		return -ECONNRESET;
 	if (n < 0)
 		return errno == EINTR ? -EAGAIN : -errno;
 	counter_add(recv_copy, n);
+	arrival_readable(a, host, (size_t)n);
 	return n;
 }
 

@@ -15,47 +15,46 @@
 #include "path/path.h"
 #include "uapi/series.h"
 
-/* Frags a receive call can tell of. With MSS-sized frags about 0.6 MiB, with whole 4 KiB niovs 1.6 MiB. */
-#define FRAGS_PER_CALL 400
-
-/* Control data for that many messages of one frag each, and so little for runs that it has not more entries. */
-#define CONTROL_FRAGS (FRAGS_PER_CALL * CMSG_SPACE(sizeof(struct dmabuf_cmsg)))
-#define CONTROL_RUNS  (FRAGS_PER_CALL * sizeof(struct dmabuf_run_entry))
+/* Control data for as many messages of one frag each as an arrival holds, and so little for runs that it has not more entries. */
+#define CONTROL_FRAGS (ARRIVAL_PIECES * CMSG_SPACE(sizeof(struct dmabuf_cmsg)))
+#define CONTROL_RUNS  (ARRIVAL_PIECES * sizeof(struct dmabuf_run_entry))
 
 /* errno 525, for "not one cmsg fits": kernel-internal number that does reach user space. */
 #define KERNEL_ETOOSMALL 525
 
-struct recv_result {
-	struct gather_piece pieces[FRAGS_PER_CALL];
-	unsigned int n;
-	size_t total;
-	size_t linear;
-};
-
-/* Enters a token into the ledger, which has room. It is ours from here on, whatever else is wrong with its frags. */
-static int take_token(struct data_sock *ds, uint32_t token)
+/* Notes a token. It is ours from here on, whatever else is wrong with its frags. 0 or -EPROTO. */
+static int take_token(struct arrival *a, uint32_t token)
 {
+	struct token_range *last = a->n_tokens ? &a->tokens[a->n_tokens - 1] : NULL;
+
 	counter_inc(tokens_out);
-	return token_ledger_add(ds->ledger, token);
+	if (last && (uint64_t)last->start + last->count == token) {
+		last->count++;
+		return 0;
+	}
+	if (a->n_tokens == ARRIVAL_PIECES)
+		return -EPROTO;
+	a->tokens[a->n_tokens++] = (struct token_range){ .start = token, .count = 1 };
+	return 0;
 }
 
 /* A piece of the pool that the NIC has filled. 0 or -EPROTO. */
-static int take_frag(struct data_sock *ds, uint64_t offset, uint32_t len, struct recv_result *res)
+static int take_frag(struct data_sock *ds, uint64_t offset, uint32_t len, struct arrival *a)
 {
-	if (res->n == FRAGS_PER_CALL)
+	if (a->n == ARRIVAL_PIECES)
 		return -EPROTO;
 	if (!len || offset > ds->pool->block.size || len > ds->pool->block.size - offset) {
 		log_err("frag %llu+%u lies outside the pool of %zu bytes: is another dmabuf bound to the queue?",
 			(unsigned long long)offset, len, ds->pool->block.size);
 		return -EPROTO;
 	}
-	res->pieces[res->n++] = (struct gather_piece){ .offset = offset, .len = len };
-	res->total += len;
+	a->pieces[a->n++] = (struct gather_piece){ .offset = offset, .len = len };
+	a->total += len;
 	counter_inc(frags);
 	return 0;
 }
 
-static int parse_run(struct data_sock *ds, const struct cmsghdr *c, struct recv_result *res)
+static int parse_run(struct data_sock *ds, const struct cmsghdr *c, struct arrival *a)
 {
 	const unsigned char *entries = CMSG_DATA(c) + sizeof(struct dmabuf_run_cmsg);
 	struct dmabuf_run_entry e;
@@ -69,14 +68,14 @@ static int parse_run(struct data_sock *ds, const struct cmsghdr *c, struct recv_
 		return -EPROTO;
 	len = c->cmsg_len - CMSG_LEN(sizeof(run));
 	memcpy(&run, CMSG_DATA(c), sizeof(run));
-	r = take_token(ds, run.token);
+	r = take_token(a, run.token);
 	if (r < 0)
 		return r;
 	if (len % sizeof(e))
 		return -EPROTO;
 	for (; len; len -= sizeof(e), entries += sizeof(e)) {
 		memcpy(&e, entries, sizeof(e));
-		r = take_frag(ds, e.frag_offset, e.frag_size, res);
+		r = take_frag(ds, e.frag_offset, e.frag_size, a);
 		if (r < 0)
 			return r;
 		niovs += (e.frag_offset + e.frag_size - 1) / niov - e.frag_offset / niov + 1;
@@ -86,13 +85,13 @@ static int parse_run(struct data_sock *ds, const struct cmsghdr *c, struct recv_
 	return 0;
 }
 
-static int parse_cmsg(struct data_sock *ds, const struct cmsghdr *c, struct recv_result *res)
+static int parse_cmsg(struct data_sock *ds, const struct cmsghdr *c, struct arrival *a)
 {
 	struct dmabuf_cmsg d;
 	int r;
 
 	if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_DEVMEM_RUN)
-		return parse_run(ds, c, res);
+		return parse_run(ds, c, a);
 	if (c->cmsg_level != SOL_SOCKET ||
 	    (c->cmsg_type != SCM_DEVMEM_DMABUF && c->cmsg_type != SCM_DEVMEM_LINEAR))
 		return 0;
@@ -101,16 +100,16 @@ static int parse_cmsg(struct data_sock *ds, const struct cmsghdr *c, struct recv
 	memcpy(&d, CMSG_DATA(c), sizeof(d));
 
 	if (c->cmsg_type == SCM_DEVMEM_DMABUF) {
-		r = take_token(ds, d.frag_token);
+		r = take_token(a, d.frag_token);
 		if (r < 0)
 			return r;
-		return take_frag(ds, d.frag_offset, d.frag_size, res);
+		return take_frag(ds, d.frag_offset, d.frag_size, a);
 	}
-	if (res->n == FRAGS_PER_CALL)
+	if (a->n == ARRIVAL_PIECES)
 		return -EPROTO;
-	res->pieces[res->n++] = (struct gather_piece){ .len = d.frag_size, .linear = 1 };
-	res->linear += d.frag_size;
-	res->total += d.frag_size;
+	a->pieces[a->n++] = (struct gather_piece){ .len = d.frag_size, .linear = 1 };
+	a->linear += d.frag_size;
+	a->total += d.frag_size;
 	return 0;
 }
 
@@ -143,16 +142,17 @@ static ssize_t recv_and_recycle(struct data_sock *ds, struct msghdr *msg)
 }
 
 /*
- * @n bytes without a message about them: ordinary packets, copied to the iov, where they belong. One call never mixes them with
+ * @n bytes without a message about them: ordinary packets, copied to the iov. One call never mixes them with
  * packets in the pool (net/ipv4/tcp.c, tcp_recvmsg_locked()). The NIC does so with what it cannot split (IP options, say), and
  * always after the queue has lost its binding or the flow its rule; that is a step down, to be told.
  */
-static ssize_t take_readable(struct data_sock *ds, ssize_t n)
+static ssize_t take_readable(struct data_sock *ds, uint8_t *host, ssize_t n, struct arrival *a)
 {
 	struct verdict why;
 	int r = 0;
 
 	counter_add(recv_linear, n);
+	arrival_readable(a, host, (size_t)n);
 	if (!ds->strayed) {
 		ds->strayed = true;
 		verdict_set(
@@ -165,15 +165,38 @@ static ssize_t take_readable(struct data_sock *ds, ssize_t n)
 	return r < 0 ? r : n;
 }
 
-static ssize_t recv_devmem(struct data_sock *ds, const struct mr *mr, uint8_t *p, size_t len)
+/* What the messages of @n received bytes say. 0 or -errno; the tokens in @a are ours in either case. */
+static int parse_control(struct data_sock *ds, struct msghdr *msg, ssize_t n, struct arrival *a)
+{
+	struct cmsghdr *c;
+	int r;
+
+	for (c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+		r = parse_cmsg(ds, c, a);
+		if (r < 0)
+			return r;
+	}
+	/* Bytes that no message accounts for would be lost, and everything behind them in the wrong place. */
+	if (a->n && (a->total != (size_t)n || (msg->msg_flags & MSG_CTRUNC))) {
+		log_err("%s: recvmsg returned %zd bytes but told where %zu are%s: was the binding "
+			"of queue %s removed?",
+			ds->pool->nic.name, n, a->total,
+			msg->msg_flags & MSG_CTRUNC ? " (control truncated)" : "",
+			nic_rx_queues(ds->pool->rx));
+		return -EPROTO;
+	}
+	return 0;
+}
+
+static ssize_t recv_devmem(struct data_sock *ds, struct place *pl, uint8_t *host, size_t len,
+			   struct arrival *a)
 {
 	/*
 	 * Aligned for cmsghdr; the frags' messages behind the answer about tokens. 16 KiB of stack: NCCL's threads have the
 	 * usual 8 MiB.
 	 */
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(uint32_t)) + CONTROL_FRAGS];
-	uint8_t *dst = mr_cpu(mr, p);
-	struct iovec iov = { .iov_base = dst, .iov_len = len };
+	struct iovec iov = { .iov_base = host, .iov_len = len };
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
@@ -181,18 +204,11 @@ static ssize_t recv_devmem(struct data_sock *ds, const struct mr *mr, uint8_t *p
 		.msg_controllen = CMSG_SPACE(sizeof(uint32_t)) +
 				  (kernel_features()->token_runs ? CONTROL_RUNS : CONTROL_FRAGS),
 	};
-	struct recv_result res;
-	struct cmsghdr *c;
 	ssize_t n;
 	int r;
 
-	/* Room for the worst case, every token opening a range of its own, so that take_token() cannot fail. */
-	if (ds->ledger->n_ranges + FRAGS_PER_CALL > TOKEN_LEDGER_RANGES) {
-		r = token_ledger_release(ds->ledger, ds->fd);
-		if (r < 0)
-			return r;
-	}
-
+	(void)pl;
+	arrival_clear(a);
 	n = recv_and_recycle(ds, &msg);
 	if (n == 0)
 		return -ECONNRESET;
@@ -203,29 +219,16 @@ static ssize_t recv_devmem(struct data_sock *ds, const struct mr *mr, uint8_t *p
 	if (n < 0)
 		return n;
 
-	res.n = 0;
-	res.total = 0;
-	res.linear = 0;
-	for (c = CMSG_FIRSTHDR(&msg); c; c = CMSG_NXTHDR(&msg, c)) {
-		r = parse_cmsg(ds, c, &res);
-		if (r < 0)
-			return r;
+	r = parse_control(ds, &msg, n, a);
+	if (r < 0) {
+		arrival_return(ds, a);
+		return r;
 	}
-	if (res.n == 0)
-		return take_readable(ds, n);
-	/* Bytes that no message accounts for would be lost, and everything behind them in the wrong place. */
-	if (res.total != (size_t)n || (msg.msg_flags & MSG_CTRUNC)) {
-		log_err("%s: recvmsg returned %zd bytes but told where %zu are%s: was the binding "
-			"of queue %s removed?",
-			ds->pool->nic.name, n, res.total,
-			msg.msg_flags & MSG_CTRUNC ? " (control truncated)" : "",
-			nic_rx_queues(ds->pool->rx));
-		return -EPROTO;
-	}
-
-	gather_cpu(dst, res.total, res.linear, ds->pool->block.cpu, res.pieces, res.n);
-	counter_add(recv_devmem, res.total - res.linear);
-	counter_add(recv_linear, res.linear);
+	if (a->n == 0)
+		return take_readable(ds, host, n, a);
+	a->host = host;
+	counter_add(recv_devmem, a->total - a->linear);
+	counter_add(recv_linear, a->linear);
 	return n;
 }
 

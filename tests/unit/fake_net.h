@@ -116,11 +116,12 @@ static ncclResult_t fake_connect(const void *table, void *ctx, int dev, void *ha
 	return ncclSuccess;
 }
 
-static ncclResult_t fake_accept(void *listen_comm, void **comm,
+static ncclResult_t fake_accept(const void *table, void *listen_comm, void **comm,
 				ncclNetDeviceHandle_v7_t **dev_handle)
 {
 	struct fake_wire *w = listen_comm;
 
+	(void)table;
 	pthread_mutex_lock(&fake.lock);
 	fake_expect(dev_handle && *dev_handle);
 	*comm = w->connected ? w : NULL;
@@ -138,10 +139,12 @@ static ncclResult_t fake_close(void *comm)
 	return ncclSuccess;
 }
 
-static ncclResult_t fake_reg_mr(void *comm, void *data, size_t size, int type, void **mhandle)
+static ncclResult_t fake_reg_mr(const void *table, void *comm, void *data, size_t size, int type,
+				void **mhandle)
 {
 	struct fake_mr *mr;
 
+	(void)table;
 	if (fake.refuse_mr)
 		return ncclInternalError;
 	mr = malloc(sizeof(*mr));
@@ -206,16 +209,16 @@ static ncclResult_t fake_isend(const void *table, void *comm, void *data, size_t
 	return ncclSuccess;
 }
 
-static ncclResult_t fake_irecv(const void *table, void *comm, void *data, size_t size, int tag,
-			       void *mhandle, void **request)
+static ncclResult_t fake_irecv(const void *table, void *comm, int n, void **data,
+			       const size_t *sizes, int *tags, void **mhandles, void **request)
 {
 	struct fake_wire *w = comm;
 	struct fake_request *rq;
 
 	(void)table;
 	pthread_mutex_lock(&fake.lock);
-	fake_expect(!*request);
-	rq = fake_request_get(w, w->recvs, w->nrecvd, mhandle, data, size, tag);
+	fake_expect(!*request && n == 1);
+	rq = fake_request_get(w, w->recvs, w->nrecvd, mhandles[0], data[0], sizes[0], tags[0]);
 	if (rq) {
 		rq->kind = FAKE_RECV;
 		w->nrecvd++;

@@ -32,6 +32,7 @@ static struct {
 	uint64_t offset;
 	void *data, *mr;
 	bool again;
+	bool ll;
 	size_t test_size;
 	int test_done;
 } net;
@@ -159,9 +160,10 @@ int net_isend(struct comm *comm, const void *data, size_t size, int tag, struct 
 	return io(data, size, tag, mr, ret);
 }
 
-int net_irecv(struct comm *comm, void *data, size_t size, int tag, struct mr *mr,
+int net_irecv(struct comm *comm, void *data, size_t size, int tag, struct mr *mr, bool ll,
 	      struct request **ret)
 {
+	net.ll = ll;
 	assert_ptr_equal(comm, COMM);
 	return io(data, size, tag, mr, ret);
 }

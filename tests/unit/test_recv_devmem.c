@@ -150,7 +150,20 @@ static void put_run(uint32_t token, const struct dmabuf_run_entry *entries, size
 
 static ssize_t receive(void)
 {
-	return path_recv_devmem.recv(&ds, &mr, dst, sizeof(dst));
+	static struct arrival a;
+	struct place_req req = { 0 };
+	struct place *pl;
+	size_t len = sizeof(dst);
+	uint8_t *host;
+	ssize_t n;
+
+	assert_ok(place_cpu_create(&pool, &pl));
+	assert_ok(pl->ops->window(pl, &req, &mr, dst, &len, &host));
+	n = path_recv_devmem.recv(&ds, pl, host, len, &a);
+	if (n > 0)
+		assert_ok(pl->ops->put(pl, &req, &mr, dst, &ds, &a));
+	pl->ops->destroy(pl);
+	return n;
 }
 
 /* Entries of a run are placed one behind the other, under one token; adjacent niovs may share an entry. */

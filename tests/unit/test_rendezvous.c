@@ -304,7 +304,7 @@ static void test_job_options(void **state)
 	assert_int_equal(job_options_take(&o, JOB_OPT_MEMORY, "gpu"), -EINVAL);
 	assert_int_equal(job_options_take(&o, JOB_OPT_SLOT_SIZE, "4095"), -EINVAL);
 	assert_int_equal(job_options_take(&o, JOB_OPT_SLOT_SIZE, "64K"), 1);
-	assert_int_equal(job_options_take(&o, JOB_OPT_API, "7"), -EINVAL);
+	assert_int_equal(job_options_take(&o, JOB_OPT_API, "5"), -EINVAL);
 	assert_int_equal(job_options_take(&o, JOB_OPT_RANK_ENV, "1:A=b:c"), 1);
 	assert_int_equal(o.nsettings, 1);
 	assert_int_equal(o.settings[0].rank, 1);

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * What arrivals lie in, and how it goes back.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "path/place.h"
+
+/* @range to @ds' ledger, which is emptied into the kernel first where it has no room. */
+static int ledger_enter(struct data_sock *ds, const struct token_range *range)
+{
+	int r;
+
+	if (token_ledger_add_range(ds->ledger, range->start, range->count) == 0)
+		return 0;
+	r = token_ledger_release(ds->ledger, ds->fd);
+	/* Where the kernel takes none back, the socket's end does. */
+	return token_ledger_add_range(ds->ledger, range->start, range->count) ? -ENOSPC : r;
+}
+
+int arrival_return(struct data_sock *ds, struct arrival *a)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < a->n_tokens; i++) {
+		int r = ledger_enter(ds, &a->tokens[i]);
+
+		if (r < 0 && err == 0)
+			err = r;
+	}
+	a->n_tokens = 0;
+	if (a->block)
+		stage_give(a->block);
+	a->block = NULL;
+	return err;
+}
+
+static int loan_list_grow(struct loan_list *l, unsigned int more)
+{
+	unsigned int room = l->room ? l->room : 16;
+	struct loan *loans;
+
+	while (room - l->n < more)
+		room *= 2;
+	if (room == l->room)
+		return 0;
+	loans = realloc(l->loans, room * sizeof(*loans));
+	if (!loans)
+		return -ENOMEM;
+	l->loans = loans;
+	l->room = room;
+	return 0;
+}
+
+/* Joins the last loan where the tokens go on from it: a long message then has few. */
+static void loan_list_enter(struct loan_list *l, struct data_sock *ds,
+			    const struct token_range *range)
+{
+	struct loan *last = l->n ? &l->loans[l->n - 1] : NULL;
+
+	ds->lent += range->count;
+	if (last && last->ds == ds &&
+	    (uint64_t)last->tokens.start + last->tokens.count == range->start)
+		last->tokens.count += range->count;
+	else
+		l->loans[l->n++] = (struct loan){ .ds = ds, .tokens = *range };
+}
+
+int loan_list_add(struct loan_list *l, struct data_sock *ds, const struct arrival *a)
+{
+	unsigned int i;
+
+	if (loan_list_grow(l, a->n_tokens + 1) < 0)
+		return -ENOMEM;
+	for (i = 0; i < a->n_tokens; i++)
+		loan_list_enter(l, ds, &a->tokens[i]);
+	if (a->block)
+		l->loans[l->n++] = (struct loan){ .block = a->block };
+	return 0;
+}
+
+int loan_list_add_block(struct loan_list *l, struct stage_block *block)
+{
+	if (loan_list_grow(l, 1) < 0)
+		return -ENOMEM;
+	l->loans[l->n++] = (struct loan){ .block = block };
+	return 0;
+}
+
+int loan_list_return(struct loan_list *l)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < l->n; i++) {
+		struct loan *loan = &l->loans[i];
+		int r = 0;
+
+		if (loan->block) {
+			stage_give(loan->block);
+		} else {
+			loan->ds->lent -= loan->tokens.count;
+			r = ledger_enter(loan->ds, &loan->tokens);
+		}
+		if (r < 0 && err == 0)
+			err = r;
+	}
+	l->n = 0;
+	return err;
+}
+
+void loan_list_free(struct loan_list *l)
+{
+	free(l->loans);
+	*l = (struct loan_list){ 0 };
+}
