@@ -93,9 +93,9 @@ STANDIN_EXPORT void *standin_function_get(const char *name);
 
 /* What the process holds of the stand-in, for leak checks. Any thread. */
 struct standin_usage {
-	size_t device_bytes;	/* cuMemAlloc, cuMemCreate */
-	size_t host_bytes;	/* cuMemHostAlloc, cuMemAllocHost, cuMemHostRegister */
-	unsigned int allocs;	/* of both kinds */
+	size_t device_bytes; /* cuMemAlloc, cuMemCreate */
+	size_t host_bytes;   /* cuMemHostAlloc, cuMemAllocHost, cuMemHostRegister */
+	unsigned int allocs; /* of both kinds */
 	unsigned int streams;
 	unsigned int events;
 	unsigned int modules;
