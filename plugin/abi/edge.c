@@ -6,6 +6,9 @@
 
 #include "abi/edge.h"
 #include "base/log.h"
+#include "base/param.h"
+#include "nccl/tuner.h"
+#include "path/unpack_layout.h"
 
 _Static_assert(NET_HANDLE_SIZE == NCCL_NET_HANDLE_MAXSIZE, "handle");
 _Static_assert(NET_MAX_REQUESTS == NCCL_NET_MAX_REQUESTS, "requests");
@@ -69,7 +72,7 @@ static void edge_log_line(enum log_level lvl, const char *file, int line, const 
 	log(level, NCCL_INIT | NCCL_NET, file, line, "NET/" EDGE_NAME ": %s", text);
 }
 
-static void edge_log_install(ncclDebugLogger_t log)
+void edge_log_install(ncclDebugLogger_t log)
 {
 	if (!log)
 		return;
@@ -136,6 +139,13 @@ ncclResult_t edge_props(int dev, struct net_props *ret)
 	return edge_result(net_props_get(dev, ret));
 }
 
+bool edge_unpacks(void)
+{
+	struct net_props p;
+
+	return net_props_get(0, &p) == 0 && p.unpack;
+}
+
 ncclResult_t edge_listen(int dev, void *handle, void **listen_comm)
 {
 	struct listen_comm *lc = NULL;
@@ -160,7 +170,6 @@ static ncclResult_t edge_hand_over(int err, struct comm *comm, void **ret)
 	return ncclSuccess;
 }
 
-/* *dev_handle stays NULL: NCCL would follow a pointer found there (src/transport/net.cc). */
 ncclResult_t edge_connect(int dev, void *handle, void **send_comm,
 			  ncclNetDeviceHandle_v7_t **dev_handle)
 {
@@ -175,16 +184,46 @@ ncclResult_t edge_connect(int dev, void *handle, void **send_comm,
 	return edge_hand_over(err, comm, send_comm);
 }
 
+/*
+ * Tells NCCL's kernels how to receive from @comm. They look at each connection's handle by itself (src/device/prims_simple.h,
+ * loadRecvConn()), so one without unpack may stand beside others: it has the type HOST.
+ */
+static int edge_fill_device(struct comm *comm, ncclNetDeviceHandle_v7_t *h)
+{
+	void *device = net_device_handle(comm);
+
+	if (!h && device) {
+		log_err("device unpack is on, but NCCL brought no device handle to accept()");
+		return -EBADE;
+	}
+	if (!h)
+		return 0;
+	*h = (ncclNetDeviceHandle_v7_t){
+		.netDeviceType = device ? NCCL_NET_DEVICE_UNPACK : NCCL_NET_DEVICE_HOST,
+		.netDeviceVersion =
+			device ? NCCL_NET_DEVICE_UNPACK_VERSION : NCCL_NET_DEVICE_INVALID_VERSION,
+		.handle = device,
+		.size = device ? sizeof(struct unpack_handle) : 0,
+		.needsProxyProgress = 1, /* test() is where bytes are received */
+	};
+	return 0;
+}
+
 ncclResult_t edge_accept(void *listen_comm, void **recv_comm, ncclNetDeviceHandle_v7_t **dev_handle)
 {
 	struct comm *comm = NULL;
 	int err;
 
-	(void)dev_handle;
 	if (!listen_comm || !recv_comm)
 		return ncclInvalidArgument;
 	*recv_comm = NULL;
 	err = net_accept(listen_comm, &comm);
+	if (!err && comm) {
+		err = edge_fill_device(comm, dev_handle ? *dev_handle : NULL);
+		/* NCCL closes nothing when accept() fails. */
+		if (err)
+			net_close(comm);
+	}
 	return edge_hand_over(err, comm, recv_comm);
 }
 
@@ -235,23 +274,25 @@ ncclResult_t edge_isend(void *comm, void *data, size_t size, int tag, void *mhan
 }
 
 /*
- * NCCL presets *request with NCCL_NET_OPTIONAL_RECV_COMPLETION where it could do without the completion. It always gets
- * one: over TCP it costs nothing extra.
+ * NCCL presets *request where it could do without the completion. It always gets one: over TCP it costs nothing extra. That
+ * the preset tells the protocol is worth more.
  */
 ncclResult_t edge_irecv(void *comm, int n, void **data, size_t size, int *tags, void **mhandles,
 			void **request)
 {
 	struct request *req = NULL;
+	bool ll;
 	int err;
 
 	if (!comm || !data || !request)
 		return ncclInvalidArgument;
+	ll = (uintptr_t)*request == NCCL_NET_OPTIONAL_RECV_COMPLETION;
 	if (n != 1) {
 		log_err("irecv of %d buffers at once; getProperties says maxRecvs 1", n);
 		return ncclInvalidUsage;
 	}
-	err = net_irecv(comm, data[0], size, tags ? tags[0] : 0, mhandles ? mhandles[0] : NULL,
-			(uintptr_t)*request == NCCL_NET_OPTIONAL_RECV_COMPLETION, &req);
+	err = net_irecv(comm, data[0], size, tags ? tags[0] : 0, mhandles ? mhandles[0] : NULL, ll,
+			&req);
 	*request = req;
 	return edge_result(err);
 }
@@ -289,6 +330,31 @@ ncclResult_t edge_test(void *request, int *done, int *sizes)
 	/* NCCL counts in int here, also in the versions whose irecv() takes size_t. */
 	if (finished && sizes)
 		sizes[0] = size > INT_MAX ? INT_MAX : (int)size;
+	return ncclSuccess;
+}
+
+ncclResult_t edge_irecv_consumed(void *comm, int n, void *request)
+{
+	(void)n; /* the number of buffers in the request: 1 */
+	if (!comm || !request)
+		return ncclInvalidArgument;
+	return edge_result(net_consumed(comm, request));
+}
+
+ncclResult_t edge_set_net_attr(uint32_t op, uint32_t algo, uint32_t proto)
+{
+	static bool warned;
+
+	log_debug("traffic to come: operations %#x, algorithms %#x, protocols %#x", op, algo,
+		  proto);
+	if (proto == (uint32_t)NCCL_NET_ATTR_UNDEF ||
+	    !(proto & (1U << NCCL_PROTO_LL | 1U << NCCL_PROTO_LL128)) || !edge_unpacks() ||
+	    __atomic_exchange_n(&warned, true, __ATOMIC_RELAXED))
+		return ncclSuccess;
+	log_warn(
+		"NCCL is about to use protocol %s, whose kernels cannot unpack: set NCCL_PROTO=Simple on every rank, or "
+		"%s=gather",
+		proto & (1U << NCCL_PROTO_LL) ? "LL" : "LL128", param_env_name(PARAM_PLACE));
 	return ncclSuccess;
 }
 

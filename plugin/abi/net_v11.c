@@ -54,9 +54,21 @@ static ncclResult_t v11_irecv(void *comm, int n, void **data, size_t *sizes, int
 	return edge_irecv(comm, n, data, sizes[0], tags, mhandles, request);
 }
 
+static ncclResult_t v11_set_net_attr(void *ctx, ncclNetAttr_v11_t *attr)
+{
+	(void)ctx;
+	return attr ? edge_set_net_attr(attr->op, attr->algo, attr->proto) : ncclInvalidArgument;
+}
+
 EDGE_EXPORT const ncclNet_v11_t ncclNetPlugin_v11 = {
-	EDGE_COMMON_CALLS,    .init = v11_init,	      .getProperties = v11_get_properties,
-	.listen = v11_listen, .connect = v11_connect, .isend = v11_isend,
-	.irecv = v11_irecv,   .makeVDevice = NULL,    .finalize = edge_finalize,
-	.setNetAttr = NULL,
+	EDGE_COMMON_CALLS,
+	.init = v11_init,
+	.getProperties = v11_get_properties,
+	.listen = v11_listen,
+	.connect = v11_connect,
+	.isend = v11_isend,
+	.irecv = v11_irecv,
+	.makeVDevice = NULL,
+	.finalize = edge_finalize,
+	.setNetAttr = v11_set_net_attr,
 };

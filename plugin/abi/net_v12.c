@@ -56,9 +56,21 @@ static ncclResult_t v12_irecv(void *comm, int n, void **data, size_t *sizes, int
 	return edge_irecv(comm, n, data, sizes[0], tags, mhandles, request);
 }
 
+static ncclResult_t v12_set_net_attr(void *ctx, ncclNetAttr_v12_t *attr)
+{
+	(void)ctx;
+	return attr ? edge_set_net_attr(attr->op, attr->algo, attr->proto) : ncclInvalidArgument;
+}
+
 EDGE_EXPORT const ncclNet_v12_t ncclNetPlugin_v12 = {
-	EDGE_COMMON_CALLS,    .init = v12_init,	      .getProperties = v12_get_properties,
-	.listen = v12_listen, .connect = v12_connect, .isend = v12_isend,
-	.irecv = v12_irecv,   .makeVDevice = NULL,    .finalize = edge_finalize,
-	.setNetAttr = NULL,
+	EDGE_COMMON_CALLS,
+	.init = v12_init,
+	.getProperties = v12_get_properties,
+	.listen = v12_listen,
+	.connect = v12_connect,
+	.isend = v12_isend,
+	.irecv = v12_irecv,
+	.makeVDevice = NULL,
+	.finalize = edge_finalize,
+	.setNetAttr = v12_set_net_attr,
 };

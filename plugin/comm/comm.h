@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "comm/net.h"
+#include "comm/reg_gate.h"
 #include "comm/sock.h"
 #include "comm/wire.h"
 #include "mem/mr.h"
@@ -23,6 +24,7 @@ enum comm_kind { COMM_SEND, COMM_RECV };
  * @nic:  owned by the net context, outlives the comm.
  * @peer: address of the other side, for messages.
  * @peer_is_local: the peer has an address of this host: traffic takes the loopback device, no NIC is involved.
+ * @gate: which registrations are NCCL's own buffers.
  * @next, @prev: the net context's list of live comms, under its lock.
  */
 struct comm {
@@ -33,6 +35,7 @@ struct comm {
 	int n_socks;
 	bool peer_is_local;
 	char peer[SOCK_ADDR_TEXT];
+	struct reg_gate gate;
 	struct data_sock socks[WIRE_MAX_SOCKS];
 	struct comm *next, *prev;
 };

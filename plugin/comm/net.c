@@ -338,8 +338,23 @@ int net_close(struct comm *comm)
 	return 0;
 }
 
+/* Is this a buffer of NCCL's user, for which its unpacking kernels have no way? */
+static bool is_foreign(struct comm *comm, const void *data, size_t size, int type)
+{
+	if (!net.unpack || reg_gate_admit(&comm->gate, data, size, type))
+		return false;
+	log_debug(
+		"%s: %zu bytes at %p are not registered: with device unpack only NCCL's own buffers are",
+		comm->nic->name, size, data);
+	return true;
+}
+
 int net_reg_mr(struct comm *comm, void *data, size_t size, int type, struct mr **ret)
 {
+	if (is_foreign(comm, data, size, type)) {
+		*ret = NULL;
+		return 0;
+	}
 	if (type == NET_PTR_CUDA && net_takes_gpu(comm->nic))
 		return mr_register_cuda(data, size, ret);
 	if (type != NET_PTR_HOST) {
@@ -361,7 +376,10 @@ int net_reg_mr_dmabuf(struct comm *comm, void *data, size_t size, int type, uint
 	struct verdict why = { 0 };
 	int r;
 
-	(void)type;
+	if (is_foreign(comm, data, size, type)) {
+		*ret = NULL;
+		return 0;
+	}
 	r = mr_register_dmabuf(data, size, offset, fd, sends ? comm->nic : NULL, ret, &why);
 	if (r < 0)
 		log_err("%s: registering a dmabuf of %zu bytes failed: %s%s%s", comm->nic->name,

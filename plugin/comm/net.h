@@ -67,7 +67,11 @@ int net_close_listen(struct listen_comm *listen);
 /* Send or receive comm, also with requests in flight: they are cancelled, memory is not touched afterwards. */
 int net_close(struct comm *comm);
 
-/* Host memory: @type NET_PTR_HOST. -ENOTSUP for NET_PTR_CUDA without a dmabuf. */
+/*
+ * Host memory: @type NET_PTR_HOST. -ENOTSUP for NET_PTR_CUDA without a dmabuf. 0 with *ret NULL: with device unpack only NCCL's own buffers
+ * are registered (reg_gate.h); NCCL then uses those (src/transport/net.cc, netRegisterBuffer()). An error would say the same,
+ * but NCCL forgets to close the dmabuf's descriptor on it (recvProxyRegBuffer()).
+ */
 int net_reg_mr(struct comm *comm, void *data, size_t size, int type, struct mr **ret);
 int net_reg_mr_dmabuf(struct comm *comm, void *data, size_t size, int type, uint64_t offset, int fd,
 		      struct mr **ret);

@@ -11,186 +11,22 @@
 
 #include "unit.h"
 #include "abi/edge.h"
+#include "played_net.h"
 #include "nccl/net_v10.h"
 #include "nccl/net_v11.h"
 #include "nccl/net_v12.h"
+#include "nccl/net_v6.h"
+#include "nccl/net_v7.h"
 #include "nccl/net_v8.h"
 #include "nccl/net_v9.h"
 
+extern const ncclNet_v6_t ncclNetPlugin_v6;
+extern const ncclNet_v7_t ncclNetPlugin_v7;
 extern const ncclNet_v8_t ncclNetPlugin_v8;
 extern const ncclNet_v9_t ncclNetPlugin_v9;
 extern const ncclNet_v10_t ncclNetPlugin_v10;
 extern const ncclNet_v11_t ncclNetPlugin_v11;
 extern const ncclNet_v12_t ncclNetPlugin_v12;
-
-/* What the played layer answers, and what it was asked. */
-static struct {
-	int err;
-	int inits, finals, closed;
-	size_t size;
-	int tag, type, fd, dev;
-	uint64_t offset;
-	void *data, *mr;
-	bool again;
-	bool ll;
-	size_t test_size;
-	int test_done;
-} net;
-
-/* Objects that are only passed through. */
-#define COMM	((struct comm *)(uintptr_t)0xc0)
-#define LISTEN	((struct listen_comm *)(uintptr_t)0x70)
-#define MR	((struct mr *)(uintptr_t)0x30)
-#define REQUEST ((struct request *)(uintptr_t)0x50)
-
-int net_init(void)
-{
-	net.inits++;
-	return net.err;
-}
-
-int net_finalize(void)
-{
-	net.finals++;
-	return net.err;
-}
-
-int net_devices(int *ret_n)
-{
-	*ret_n = 3;
-	return net.err;
-}
-
-int net_props_get(int dev, struct net_props *ret)
-{
-	net.dev = dev;
-	if (net.err)
-		return net.err;
-	*ret = (struct net_props){
-		.name = "eth0",
-		.pci_path = NULL,
-		.guid = 0x1234567890ULL,
-		.ptr_support = NET_PTR_HOST | NET_PTR_DMABUF,
-		.speed_mbps = 100000,
-		.max_comms = 4096,
-	};
-	return 0;
-}
-
-int net_listen(int dev, void *handle, struct listen_comm **ret)
-{
-	(void)handle;
-	net.dev = dev;
-	if (!net.err)
-		*ret = LISTEN;
-	return net.err;
-}
-
-int net_connect(int dev, void *handle, struct comm **ret)
-{
-	(void)handle;
-	net.dev = dev;
-	if (!net.err && !net.again)
-		*ret = COMM;
-	return net.err;
-}
-
-int net_accept(struct listen_comm *listen, struct comm **ret)
-{
-	assert_ptr_equal(listen, LISTEN);
-	if (!net.err && !net.again)
-		*ret = COMM;
-	return net.err;
-}
-
-int net_close_listen(struct listen_comm *listen)
-{
-	assert_ptr_equal(listen, LISTEN);
-	return net.err;
-}
-
-int net_close(struct comm *comm)
-{
-	assert_ptr_equal(comm, COMM);
-	net.closed++;
-	return net.err;
-}
-
-int net_reg_mr(struct comm *comm, void *data, size_t size, int type, struct mr **ret)
-{
-	return net_reg_mr_dmabuf(comm, data, size, type, 0, -1, ret);
-}
-
-int net_reg_mr_dmabuf(struct comm *comm, void *data, size_t size, int type, uint64_t offset, int fd,
-		      struct mr **ret)
-{
-	assert_ptr_equal(comm, COMM);
-	net.data = data;
-	net.size = size;
-	net.type = type;
-	net.offset = offset;
-	net.fd = fd;
-	if (!net.err)
-		*ret = MR;
-	return net.err;
-}
-
-int net_dereg_mr(struct comm *comm, struct mr *mr)
-{
-	assert_ptr_equal(comm, COMM);
-	assert_ptr_equal(mr, MR);
-	return net.err;
-}
-
-static int io(const void *data, size_t size, int tag, struct mr *mr, struct request **ret)
-{
-	net.data = (void *)data;
-	net.size = size;
-	net.tag = tag;
-	net.mr = mr;
-	if (!net.err && !net.again)
-		*ret = REQUEST;
-	return net.err;
-}
-
-int net_isend(struct comm *comm, const void *data, size_t size, int tag, struct mr *mr,
-	      struct request **ret)
-{
-	assert_ptr_equal(comm, COMM);
-	return io(data, size, tag, mr, ret);
-}
-
-int net_irecv(struct comm *comm, void *data, size_t size, int tag, struct mr *mr, bool ll,
-	      struct request **ret)
-{
-	net.ll = ll;
-	assert_ptr_equal(comm, COMM);
-	return io(data, size, tag, mr, ret);
-}
-
-int net_test(struct request *req, int *ret_done, size_t *ret_size)
-{
-	assert_ptr_equal(req, REQUEST);
-	if (net.err)
-		return net.err;
-	*ret_done = net.test_done;
-	*ret_size = net.test_size;
-	return 0;
-}
-
-int net_iflush(struct comm *comm, struct request **ret)
-{
-	assert_ptr_equal(comm, COMM);
-	*ret = NULL;
-	return net.err;
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	memset(&net, 0, sizeof(net));
-	return 0;
-}
 
 static void test_result_map(void **state)
 {
@@ -294,6 +130,8 @@ static void test_init_by_process(void **state)
 	net.err = -EPERM;
 	assert_int_equal(ncclNetPlugin_v8.init(NULL), ncclSystemError);
 	net.err = 0;
+	assert_int_equal(ncclNetPlugin_v6.init(NULL), ncclSuccess);
+	assert_int_equal(ncclNetPlugin_v7.init(NULL), ncclSuccess);
 	assert_int_equal(ncclNetPlugin_v8.init(NULL), ncclSuccess);
 	assert_int_equal(ncclNetPlugin_v9.init(NULL), ncclSuccess);
 	assert_int_equal(ncclNetPlugin_v10.init(NULL, NULL), ncclSuccess);
@@ -301,19 +139,30 @@ static void test_init_by_process(void **state)
 	assert_int_equal(net.inits, 2);
 }
 
-#define assert_props(p)                                                            \
+#define assert_props_v6(p)                                                         \
 	do {                                                                       \
 		assert_string_equal((p).name, "eth0");                             \
 		assert_null((p).pciPath);                                          \
 		assert_int_equal((p).guid, 0x1234567890ULL);                       \
 		assert_int_equal((p).ptrSupport, NCCL_PTR_HOST | NCCL_PTR_DMABUF); \
-		assert_int_equal((p).regIsGlobal, 0);                              \
 		assert_int_equal((p).speed, 100000);                               \
 		assert_int_equal((p).port, 1);                                     \
+		assert_true((p).latency == 0);                                     \
 		assert_int_equal((p).maxComms, 4096);                              \
 		assert_int_equal((p).maxRecvs, 1);                                 \
-		assert_int_equal((p).netDeviceType, NCCL_NET_DEVICE_HOST);         \
-		assert_int_equal((p).netDeviceVersion, 0);                         \
+	} while (0)
+
+#define assert_props_v7(p)                                                 \
+	do {                                                               \
+		assert_props_v6(p);                                        \
+		assert_int_equal((p).netDeviceType, NCCL_NET_DEVICE_HOST); \
+		assert_int_equal((p).netDeviceVersion, 0);                 \
+	} while (0)
+
+#define assert_props(p)                               \
+	do {                                          \
+		assert_props_v7(p);                   \
+		assert_int_equal((p).regIsGlobal, 0); \
 	} while (0)
 
 #define assert_props_v9(p)                                                   \
@@ -328,6 +177,8 @@ static void test_init_by_process(void **state)
 
 static void test_properties(void **state)
 {
+	ncclNetProperties_v6_t p6;
+	ncclNetProperties_v7_t p7;
 	ncclNetProperties_v8_t p8;
 	ncclNetProperties_v9_t p9;
 	ncclNetProperties_v10_t p10;
@@ -336,15 +187,20 @@ static void test_properties(void **state)
 
 	(void)state;
 	/* NCCL hands over uninitialised structs: every member must be written. */
+	memset(&p6, 0xee, sizeof(p6));
+	memset(&p7, 0xee, sizeof(p7));
 	memset(&p8, 0xee, sizeof(p8));
 	memset(&p9, 0xee, sizeof(p9));
 	memset(&p10, 0xee, sizeof(p10));
 	memset(&p11, 0xee, sizeof(p11));
 	memset(&p12, 0xee, sizeof(p12));
-	assert_int_equal(ncclNetPlugin_v8.getProperties(2, &p8), ncclSuccess);
+	assert_int_equal(ncclNetPlugin_v6.getProperties(2, &p6), ncclSuccess);
 	assert_int_equal(net.dev, 2);
+	assert_props_v6(p6);
+	assert_int_equal(ncclNetPlugin_v7.getProperties(2, &p7), ncclSuccess);
+	assert_props_v7(p7);
+	assert_int_equal(ncclNetPlugin_v8.getProperties(2, &p8), ncclSuccess);
 	assert_props(p8);
-	assert_true(p8.latency == 0);
 	assert_int_equal(ncclNetPlugin_v9.getProperties(2, &p9), ncclSuccess);
 	assert_props_v9(p9);
 	assert_int_equal(ncclNetPlugin_v10.getProperties(2, &p10), ncclSuccess);
@@ -362,7 +218,7 @@ static void test_properties(void **state)
 }
 
 /* The tables agree on what may be NULL and what must not. */
-#define assert_table(t)                                  \
+#define assert_table_v6(t)                               \
 	do {                                             \
 		assert_string_equal((t).name, "Devmem"); \
 		assert_non_null((t).init);               \
@@ -381,8 +237,13 @@ static void test_properties(void **state)
 		assert_non_null((t).closeSend);          \
 		assert_non_null((t).closeRecv);          \
 		assert_non_null((t).closeListen);        \
-		assert_null((t).getDeviceMr);            \
-		assert_null((t).irecvConsumed);          \
+	} while (0)
+
+#define assert_table(t)                             \
+	do {                                        \
+		assert_table_v6(t);                 \
+		assert_null((t).getDeviceMr);       \
+		assert_non_null((t).irecvConsumed); \
 	} while (0)
 
 static void test_tables(void **state)
@@ -390,6 +251,8 @@ static void test_tables(void **state)
 	int n = 0;
 
 	(void)state;
+	assert_table_v6(ncclNetPlugin_v6);
+	assert_table(ncclNetPlugin_v7);
 	assert_table(ncclNetPlugin_v8);
 	assert_table(ncclNetPlugin_v9);
 	assert_table(ncclNetPlugin_v10);
@@ -397,7 +260,8 @@ static void test_tables(void **state)
 	assert_table(ncclNetPlugin_v12);
 	assert_null(ncclNetPlugin_v9.makeVDevice);
 	assert_null(ncclNetPlugin_v12.makeVDevice);
-	assert_null(ncclNetPlugin_v12.setNetAttr);
+	assert_non_null(ncclNetPlugin_v11.setNetAttr);
+	assert_non_null(ncclNetPlugin_v12.setNetAttr);
 	assert_non_null(ncclNetPlugin_v11.finalize);
 	assert_non_null(ncclNetPlugin_v12.finalize);
 	assert_int_equal(ncclNetPlugin_v12.devices(&n), ncclSuccess);
@@ -434,6 +298,13 @@ static void test_connections(void **state)
 	assert_int_equal(ncclNetPlugin_v8.accept(LISTEN, &recv, &dev_handle), ncclSuccess);
 	assert_ptr_equal(recv, COMM);
 	assert_null(dev_handle);
+	recv = NULL;
+	assert_int_equal(ncclNetPlugin_v6.accept(LISTEN, &recv), ncclSuccess);
+	assert_ptr_equal(recv, COMM);
+	send = NULL;
+	assert_int_equal(ncclNetPlugin_v6.connect(3, handle, &send), ncclSuccess);
+	assert_ptr_equal(send, COMM);
+	assert_int_equal(net.dev, 3);
 
 	assert_int_equal(ncclNetPlugin_v12.closeSend(send), ncclSuccess);
 	assert_int_equal(ncclNetPlugin_v12.closeRecv(recv), ncclSuccess);
@@ -465,6 +336,15 @@ static void test_registration(void **state)
 	assert_int_equal(net.size, 1ULL << 40);
 	assert_int_equal(net.offset, 1ULL << 33);
 	assert_int_equal(net.fd, 12);
+	assert_int_equal(ncclNetPlugin_v6.regMr(COMM, &net, 98, NCCL_PTR_HOST, &mr), ncclSuccess);
+	assert_int_equal(net.size, 98);
+	assert_int_equal(ncclNetPlugin_v7.regMr(COMM, &net, INT_MAX, NCCL_PTR_HOST, &mr),
+			 ncclSuccess);
+	assert_int_equal(net.size, INT_MAX);
+	assert_int_equal(ncclNetPlugin_v6.regMr(COMM, &net, -1, NCCL_PTR_HOST, &mr),
+			 ncclInvalidArgument);
+	assert_int_equal(ncclNetPlugin_v7.regMr(COMM, &net, -1, NCCL_PTR_HOST, &mr),
+			 ncclInvalidArgument);
 	assert_int_equal(ncclNetPlugin_v12.deregMr(COMM, mr), ncclSuccess);
 	assert_int_equal(ncclNetPlugin_v12.deregMr(COMM, NULL), ncclSuccess);
 	mr = NULL;
@@ -493,6 +373,12 @@ static void test_messages(void **state)
 	assert_int_equal(ncclNetPlugin_v8.isend(COMM, &net, 78, 6, MR, &req), ncclSuccess);
 	assert_int_equal(net.size, 78);
 	assert_int_equal(ncclNetPlugin_v8.isend(COMM, &net, -1, 6, MR, &req), ncclInvalidArgument);
+	assert_int_equal(ncclNetPlugin_v6.isend(COMM, &net, 79, 6, MR, &req), ncclSuccess);
+	assert_int_equal(net.size, 79);
+	assert_int_equal(ncclNetPlugin_v7.isend(COMM, &net, 80, 6, MR, &req), ncclSuccess);
+	assert_int_equal(net.size, 80);
+	assert_int_equal(ncclNetPlugin_v6.isend(COMM, &net, -1, 6, MR, &req), ncclInvalidArgument);
+	assert_int_equal(ncclNetPlugin_v7.isend(COMM, &net, -1, 6, MR, &req), ncclInvalidArgument);
 
 	/* The preset of an optional completion must not be left behind. */
 	req = (void *)NCCL_NET_OPTIONAL_RECV_COMPLETION;
@@ -500,16 +386,39 @@ static void test_messages(void **state)
 	assert_int_equal(ncclNetPlugin_v10.irecv(COMM, 1, data, sizes, tags, mrs, NULL, &req),
 			 ncclSuccess);
 	assert_null(req);
+	assert_true(net.ll);
 	net.again = false;
 	assert_int_equal(ncclNetPlugin_v10.irecv(COMM, 1, data, sizes, tags, mrs, NULL, &req),
 			 ncclSuccess);
 	assert_ptr_equal(req, REQUEST);
+	assert_false(net.ll);
 	assert_int_equal(net.size, (size_t)1 << 33);
 	assert_int_equal(net.tag, 3);
+	/* What was there is not what was asked for. */
+	req = (void *)NCCL_NET_MULTI_REQUEST;
+	assert_int_equal(ncclNetPlugin_v12.irecv(COMM, 1, data, sizes, tags, mrs, NULL, &req),
+			 ncclSuccess);
+	assert_false(net.ll);
+	req = (void *)NCCL_NET_OPTIONAL_RECV_COMPLETION;
+	assert_int_equal(ncclNetPlugin_v12.irecv(COMM, 1, data, sizes, tags, mrs, NULL, &req),
+			 ncclSuccess);
+	assert_true(net.ll);
 	assert_int_equal(ncclNetPlugin_v8.irecv(COMM, 1, data, small, tags, mrs, &req),
 			 ncclSuccess);
 	assert_int_equal(net.size, 77);
+	small[0] = 76;
+	assert_int_equal(ncclNetPlugin_v6.irecv(COMM, 1, data, small, tags, mrs, &req),
+			 ncclSuccess);
+	assert_int_equal(net.size, 76);
+	small[0] = 75;
+	assert_int_equal(ncclNetPlugin_v7.irecv(COMM, 1, data, small, tags, mrs, &req),
+			 ncclSuccess);
+	assert_int_equal(net.size, 75);
 	small[0] = -1;
+	assert_int_equal(ncclNetPlugin_v6.irecv(COMM, 1, data, small, tags, mrs, &req),
+			 ncclInvalidArgument);
+	assert_int_equal(ncclNetPlugin_v7.irecv(COMM, 1, data, small, tags, mrs, &req),
+			 ncclInvalidArgument);
 	assert_int_equal(ncclNetPlugin_v8.irecv(COMM, 1, data, small, tags, mrs, &req),
 			 ncclInvalidArgument);
 	assert_int_equal(ncclNetPlugin_v12.irecv(COMM, 2, data, sizes, tags, mrs, NULL, &req),

@@ -21,8 +21,11 @@
 static const char *plugin;
 
 static const char *const documented[] = {
-	"nccl_devmem_counters_get", "ncclNetPlugin_v10", "ncclNetPlugin_v11",
-	"ncclNetPlugin_v12",	    "ncclNetPlugin_v8",	 "ncclNetPlugin_v9",
+	"nccl_devmem_counters_get", "ncclNetPlugin_v10",  "ncclNetPlugin_v11",
+	"ncclNetPlugin_v12",	    "ncclNetPlugin_v6",	  "ncclNetPlugin_v7",
+	"ncclNetPlugin_v8",	    "ncclNetPlugin_v9",	  "ncclTunerPlugin_v2",
+	"ncclTunerPlugin_v3",	    "ncclTunerPlugin_v4", "ncclTunerPlugin_v5",
+	"ncclTunerPlugin_v6",
 };
 
 #define N_DOCUMENTED (sizeof(documented) / sizeof(documented[0]))
