@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "abi/edge.h"
@@ -20,10 +22,12 @@ _Static_assert(NET_PTR_HOST == NCCL_PTR_HOST && NET_PTR_CUDA == NCCL_PTR_CUDA &&
 /*
  * @process_pid: whose init() of version <= 10 holds a reference on the plugin; 0 when none does.
  * @open_comms: send and receive comms that NCCL holds and has not closed; atomic.
+ * @exiting: the process is at exit(), as opposed to dlclose(); see edge_unload().
  */
 static pthread_mutex_t edge_lock = PTHREAD_MUTEX_INITIALIZER;
 static pid_t process_pid;
 static int open_comms;
+static bool exiting;
 static ncclDebugLogger_t nccl_log;
 /* NCCL takes a context by its address alone; there is nothing to keep per communicator. */
 static char edge_ctx;
@@ -80,6 +84,11 @@ void edge_log_install(ncclDebugLogger_t log)
 	log_sink_set(edge_log_line);
 }
 
+static void edge_exit(void)
+{
+	exiting = true;
+}
+
 ncclResult_t edge_init_process(ncclDebugLogger_t log)
 {
 	int err = 0;
@@ -91,19 +100,26 @@ ncclResult_t edge_init_process(ncclDebugLogger_t log)
 		err = net_init();
 		if (!err)
 			process_pid = getpid();
+		if (!err && atexit(edge_exit))
+			exiting = true; /* cannot tell: the careful way */
 	}
 	pthread_mutex_unlock(&edge_lock);
 	return edge_result(err);
 }
 
 /*
- * Unloading the library ends what init() of version <= 10 began. The same function runs at exit() of a process that did
- * not shut NCCL down: then NCCL's threads may still be inside comms, and everything is left to the kernel and to
- * the next start's clean-up. Nor does a forked child touch what its parent uses.
+ * Unloading the library ends what init() of version <= 10 began, and closes what NCCL left open after an abort. The same
+ * function runs at exit() of a process that did not shut NCCL down: then NCCL's threads may still be inside comms, and
+ * everything is left to the kernel and to the next start's clean-up. Nor does a forked child touch what its parent uses.
+ *
+ * What tells the two apart: exit() runs atexit() functions before any library's destructors. dlclose() runs the library's own
+ * after its destructors: the fini array goes from its end, and begins with crtbegin's call of __cxa_finalize().
  */
 __attribute__((destructor)) static void edge_unload(void)
 {
-	if (process_pid == getpid() && !__atomic_load_n(&open_comms, __ATOMIC_ACQUIRE))
+	bool in_use = exiting && __atomic_load_n(&open_comms, __ATOMIC_ACQUIRE);
+
+	if (process_pid == getpid() && !in_use)
 		net_finalize();
 }
 
