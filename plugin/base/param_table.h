@@ -30,11 +30,15 @@ PARAM_CHOICE(RECV, "auto", "auto|copy|devmem|staged",
 PARAM_CHOICE(PLACE, "auto", "auto|gather|unpack",
 	     "Who brings received bytes from the receive pool in GPU memory to NCCL's buffer: gather is a kernel or copy engine of the plugin's and works with every protocol; unpack is NCCL's own kernel (NCCL_NET_DEVICE_UNPACK), "
 	     "which costs no pass over the data but rules out LL, LL128 and PAT. auto is gather.")
-PARAM_CHOICE(POOL_MEMORY, "auto", "auto|udmabuf|dmaheap|drm",
-	     "Where the receive pool's dmabuf comes from. auto tries dmaheap, then udmabuf, then drm.")
+PARAM_CHOICE(GATHER, "auto", "auto|kernel|copy",
+	     "What of the GPU gathers: a small kernel, or the copy engine with a copy for each piece. auto measures both when the first connection of a GPU is made. LL and LL128 need the kernel.")
+PARAM_CHOICE(POOL_MEMORY, "auto", "auto|udmabuf|dmaheap|drm|cuda",
+	     "Where the receive pool's dmabuf comes from. auto takes cuda for receives into GPU memory; for others it tries dmaheap, then udmabuf, then drm.")
 PARAM_STR(DRM_DEVICE, "", "DRM node for drm memory, for instance /dev/dri/card0. Empty: the first node that can export a dumb buffer.")
 PARAM_SIZE(POOL_SIZE, 64 << 20, 1 << 20, 4095LL << 20,
 	   "Receive pool for each NIC. Kept above the sum of the receive buffers of all data sockets: connections that would exceed it are received by copy.")
+PARAM_SIZE(STAGE_SIZE, 16 << 20, 1 << 20, 1 << 30,
+	   "Staging memory of each GPU, once in GPU memory beside the receive pool and once in pinned host memory, in blocks of 256K: for what does not come through a devmem NIC.")
 PARAM_SIZE(NIOV_SIZE, 0, 0, 128 << 10,
 	   "Size of the pieces (net_iovs) that the receive pool is divided into: a power of two from 4K. More than a page needs kernel-patches/7.2, a NIC driver that takes it, and memory in long runs (dmaheap has it, udmabuf not); smaller sizes are tried where that is not so. 0 chooses: 64K in pools from 64M up, else a page.")
 PARAM_INT(QUEUES, 1, 1, 64, "RX queues of each NIC to bind to the pool; taken from the highest free queue down, queue 0 is never taken.")

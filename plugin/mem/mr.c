@@ -8,6 +8,7 @@
 
 #include "base/cleanup.h"
 #include "mem/dmabuf.h"
+#include "mem/gpu.h"
 #include "mem/mr.h"
 
 /*
@@ -21,6 +22,7 @@ struct mr_dmabuf {
 	uint8_t *cpu;
 	struct nic_tx *tx;
 	struct verdict tx_why;
+	struct gpu *gpu;
 	unsigned int refs;
 	struct mr_dmabuf *next;
 };
@@ -52,11 +54,11 @@ static void mr_dmabuf_free(struct mr_dmabuf *d)
 	free(d);
 }
 
-static int mr_dmabuf_make(const struct dmabuf_id *id, size_t size, int fd, const struct nic *nic,
-			  struct mr_dmabuf **ret, struct verdict *why)
+static int mr_dmabuf_make(const struct dmabuf_id *id, size_t size, int fd, struct gpu *gpu,
+			  const struct nic *nic, struct mr_dmabuf **ret, struct verdict *why)
 {
 	struct mr_dmabuf *d = calloc(1, sizeof(*d));
-	int map_err;
+	int map_err = 0;
 
 	if (!d) {
 		verdict_set(why, -ENOMEM, NULL, "no memory for a registration");
@@ -64,7 +66,10 @@ static int mr_dmabuf_make(const struct dmabuf_id *id, size_t size, int fd, const
 	}
 	d->id = *id;
 	d->size = size;
-	map_err = dmabuf_map(fd, size, &d->cpu);
+	d->gpu = gpu;
+	/* The GPU moves the bytes of its memory; the CPU would do so over PCIe, if it could at all. */
+	if (!gpu)
+		map_err = dmabuf_map(fd, size, &d->cpu);
 	if (nic) {
 		d->ifindex = nic->ifindex;
 		if (nic_tx_bind(nic, fd, &d->tx, &d->tx_why))
@@ -72,7 +77,7 @@ static int mr_dmabuf_make(const struct dmabuf_id *id, size_t size, int fd, const
 	} else {
 		verdict_set(&d->tx_why, -ENOTSUP, NULL, "registered for receiving only");
 	}
-	if (!d->tx && !d->cpu) {
+	if (!d->tx && !d->cpu && !d->gpu) {
 		verdict_set(why, -ENOTSUP, d->tx_why.remedy,
 			    "neither sendable nor readable by the CPU: %.140s; mmap: %s",
 			    d->tx_why.reason, strerrordesc_np(-map_err));
@@ -83,8 +88,8 @@ static int mr_dmabuf_make(const struct dmabuf_id *id, size_t size, int fd, const
 	return 0;
 }
 
-static int mr_dmabuf_get(int fd, const struct dmabuf_id *id, size_t size, const struct nic *nic,
-			 struct mr_dmabuf **ret, struct verdict *why)
+static int mr_dmabuf_get(int fd, const struct dmabuf_id *id, size_t size, struct gpu *gpu,
+			 const struct nic *nic, struct mr_dmabuf **ret, struct verdict *why)
 {
 	struct mr_dmabuf *d;
 	int err = 0;
@@ -93,7 +98,7 @@ static int mr_dmabuf_get(int fd, const struct dmabuf_id *id, size_t size, const 
 	pthread_mutex_lock(&cache_lock);
 	d = cache_find(id, nic ? nic->ifindex : 0);
 	if (!d) {
-		err = mr_dmabuf_make(id, size, fd, nic, &d, why);
+		err = mr_dmabuf_make(id, size, fd, gpu, nic, &d, why);
 		if (err)
 			goto unlock;
 		d->next = cache;
@@ -171,10 +176,35 @@ int mr_register_host(void *base, size_t size, struct mr **ret)
 	return 0;
 }
 
+int mr_register_cuda(void *base, size_t size, struct mr **ret)
+{
+	struct gpu *gpu;
+	struct mr *mr;
+
+	if (gpu_of_pointer(base, &gpu) < 0)
+		return -ENOTSUP;
+	mr = calloc(1, sizeof(*mr));
+	if (!mr)
+		return -ENOMEM;
+	mr->type = MR_CUDA;
+	mr->base = base;
+	mr->size = size;
+	mr->gpu = gpu;
+	mr->refs = 1;
+	verdict_set(
+		&mr->tx_why, -ENOTSUP,
+		"let NCCL register dmabufs: NCCL_DMABUF_ENABLE=1, and a driver that exports them",
+		"%s: memory that was registered without a dmabuf", gpu_name(gpu));
+	mr_link(mr);
+	*ret = mr;
+	return 0;
+}
+
 int mr_register_dmabuf(void *base, size_t size, uint64_t offset, int fd, const struct nic *nic,
 		       struct mr **ret, struct verdict *why)
 {
 	_cleanup_free_ struct mr *mr = NULL;
+	struct gpu *gpu = NULL;
 	struct dmabuf_id id;
 	size_t total;
 	int err;
@@ -193,10 +223,13 @@ int mr_register_dmabuf(void *base, size_t size, uint64_t offset, int fd, const s
 	mr = calloc(1, sizeof(*mr));
 	if (!mr)
 		return verdict_set(why, -ENOMEM, NULL, "no memory for a registration");
-	err = mr_dmabuf_get(fd, &id, total, nic, &mr->dmabuf, why);
+	if (gpu_of_pointer(base, &gpu) < 0)
+		gpu = NULL;
+	err = mr_dmabuf_get(fd, &id, total, gpu, nic, &mr->dmabuf, why);
 	if (err)
 		return err;
 	mr->type = MR_DMABUF;
+	mr->gpu = gpu;
 	mr->base = base;
 	mr->size = size;
 	mr->offset = offset;

@@ -49,8 +49,8 @@ int mr_register_cuda(void *base, size_t size, struct mr **ret);
 /*
  * A dmabuf. NCCL closes @fd right after the call; the mapping and the binding hold the memory from then on. @nic: where to
  * bind for sending, or NULL when only receiving. A failure to bind is no error (the ladder goes on, see ->tx_why);
- * -ENOTSUP is returned only when there is neither a binding nor a CPU mapping, because then nothing could
- * move the bytes. -EINVAL: offset/size outside the dmabuf, or @fd is no dmabuf; -EBADF; -ENOMEM.
+ * -ENOTSUP is returned only when there is neither a binding nor a CPU mapping and it is not the memory of a GPU, because
+ * then nothing could move the bytes. GPU memory is never mapped for the CPU. -EINVAL: offset/size outside the dmabuf, or @fd is no dmabuf; -EBADF; -ENOMEM.
  * A buffer that several comms register is mapped once, and bound once for each NIC.
  */
 int mr_register_dmabuf(void *base, size_t size, uint64_t offset, int fd, const struct nic *nic,

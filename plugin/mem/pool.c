@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/param.h"
+#include "mem/gpu_block.h"
 #include "mem/pool.h"
 
 /* One part in so many is never promised to a socket: it is what the NIC's rings hold ready for packets to come. */
@@ -13,6 +14,7 @@
 
 struct pool_failure {
 	int ifindex;
+	const struct gpu *gpu;
 	struct verdict why;
 	struct pool_failure *next;
 };
@@ -34,21 +36,55 @@ static const struct memory_provider *const auto_order[] = {
 
 #define N_AUTO ((int)(sizeof(auto_order) / sizeof(auto_order[0])))
 
+/* Memory that a CPU sees and @pool's GPU, if it has one, too. */
+static int pool_alloc_host(struct pool *pool, const struct memory_provider *p, size_t size,
+			   struct verdict *why)
+{
+	int err = mem_block_alloc(p, size, &pool->block, why);
+
+	if (err || !pool->gpu)
+		return err;
+	err = gpu_host_register(pool->gpu, pool->block.cpu, pool->block.size, &pool->block.priv,
+				why);
+	if (err)
+		mem_block_free(&pool->block);
+	return err;
+}
+
+static int pool_alloc(struct pool *pool, const struct memory_provider *p, struct verdict *why)
+{
+	size_t size = (size_t)param_int(PARAM_POOL_SIZE);
+
+	if (p != &provider_cuda)
+		return pool_alloc_host(pool, p, size, why);
+	if (!pool->gpu)
+		return verdict_set(why, -EINVAL, "leave NCCL_DEVMEM_POOL_MEMORY at auto",
+				   "%s: a receive pool of GPU memory for receives into host memory",
+				   pool->nic.name);
+	return mem_block_alloc_cuda(pool->gpu, size, &pool->block, why);
+}
+
+static void pool_free_memory(struct pool *pool)
+{
+	if (pool->gpu && pool->block.cpu)
+		gpu_host_unregister(pool->gpu, pool->block.cpu);
+	mem_block_free(&pool->block);
+}
+
 /* *ret_memory tells whether there was memory, so that a failure is the NIC's. */
 static int pool_try(struct pool *pool, const struct memory_provider *p, bool *ret_memory,
 		    struct verdict *why)
 {
-	size_t size = (size_t)param_int(PARAM_POOL_SIZE);
 	int err;
 
-	err = mem_block_alloc(p, size, &pool->block, why);
+	err = pool_alloc(pool, p, why);
 	*ret_memory = !err;
 	if (err)
 		return err;
 	err = nic_rx_bind(&pool->nic, pool->block.dmabuf_fd, (unsigned int)param_int(PARAM_QUEUES),
 			  &pool->rx, why);
 	if (err)
-		mem_block_free(&pool->block);
+		pool_free_memory(pool);
 	return err;
 }
 
@@ -88,20 +124,53 @@ static int pool_try_auto(struct pool *pool, struct verdict *why)
 	return pool_auto_verdict(tries, why);
 }
 
-static int pool_make(const struct nic *nic, struct pool **ret, struct verdict *why)
+/*
+ * In the GPU's memory; where that cannot be exported (most GPUs for desktops), in host memory that the GPU reads: udmabuf's, the only one
+ * that can be pinned a second time.
+ */
+static int pool_try_gpu(struct pool *pool, struct verdict *why)
 {
-	struct pool *pool = calloc(1, sizeof(*pool));
+	struct verdict second;
 	bool memory;
 	int err;
 
+	err = pool_try(pool, &provider_cuda, &memory, why);
+	if (!err || memory || why->err != -ENOTSUP)
+		return err;
+	if (pool_try(pool, &provider_udmabuf, &memory, &second)) {
+		log_info("%s: nor can the receive pool be in host memory: %s", pool->nic.name,
+			 second.reason);
+		return why->err;
+	}
+	log_warn("%s: receive pool in host memory: %s%s%s", pool->nic.name, why->reason,
+		 why->remedy[0] ? "; remedy: " : "", why->remedy);
+	return 0;
+}
+
+static struct pool *pool_new(struct gpu *gpu, struct verdict *why)
+{
+	struct pool *pool = calloc(1, sizeof(*pool));
+
 	if (!pool) {
 		verdict_set(why, -ENOMEM, NULL, "no memory for a receive pool");
-		return -ENOMEM;
+		return NULL;
 	}
-	pool->nic = *nic;
+	pool->gpu = gpu;
 	pool->block.dmabuf_fd = -1;
+	return pool;
+}
+
+static int pool_make(const struct nic *nic, struct gpu *gpu, struct pool **ret, struct verdict *why)
+{
+	struct pool *pool = pool_new(gpu, why);
+	bool memory;
+	int err;
+
+	if (!pool)
+		return why->err;
+	pool->nic = *nic;
 	if (param_choice(PARAM_POOL_MEMORY) == POOL_MEMORY_AUTO)
-		err = pool_try_auto(pool, why);
+		err = gpu ? pool_try_gpu(pool, why) : pool_try_auto(pool, why);
 	else
 		err = pool_try(pool, memory_provider_find(param_text(PARAM_POOL_MEMORY)), &memory,
 			       why);
@@ -109,6 +178,8 @@ static int pool_make(const struct nic *nic, struct pool **ret, struct verdict *w
 		free(pool);
 		return err;
 	}
+	if (pool->block.gpu_block)
+		pool->stage = gpu_block_stage(pool->block.gpu_block);
 	log_info("%s: receive pool of %zu MiB %s memory bound to queue %s", nic->name,
 		 pool->block.size >> 20, pool->block.provider->name, nic_rx_queues(pool->rx));
 	*ret = pool;
@@ -116,13 +187,14 @@ static int pool_make(const struct nic *nic, struct pool **ret, struct verdict *w
 }
 
 /* Without memory to remember a failure it is found again, at the price of time. */
-static void failure_add(int ifindex, const struct verdict *why)
+static void failure_add(int ifindex, const struct gpu *gpu, const struct verdict *why)
 {
 	struct pool_failure *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		return;
 	f->ifindex = ifindex;
+	f->gpu = gpu;
 	f->why = *why;
 	f->next = failures;
 	failures = f;
@@ -136,18 +208,18 @@ int pool_get(const struct nic *nic, struct gpu *gpu, struct pool **ret, struct v
 
 	pthread_mutex_lock(&pool_lock);
 	for (pool = pools; pool; pool = pool->next)
-		if (pool->nic.ifindex == nic->ifindex && pool->gpu == gpu)
+		if (pool->rx && pool->nic.ifindex == nic->ifindex && pool->gpu == gpu)
 			goto found;
 	for (f = failures; f; f = f->next) {
-		if (f->ifindex == nic->ifindex) {
+		if (f->ifindex == nic->ifindex && f->gpu == gpu) {
 			*why = f->why;
 			err = f->why.err;
 			goto unlock;
 		}
 	}
-	err = pool_make(nic, &pool, why);
+	err = pool_make(nic, gpu, &pool, why);
 	if (err) {
-		failure_add(nic->ifindex, why);
+		failure_add(nic->ifindex, gpu, why);
 		goto unlock;
 	}
 	pool->next = pools;
@@ -162,9 +234,32 @@ unlock:
 
 int pool_get_staged(struct gpu *gpu, struct pool **ret, struct verdict *why)
 {
-	(void)gpu;
-	(void)ret;
-	return verdict_set(why, -ENOTSUP, NULL, "GPU memory is not supported yet");
+	struct pool *pool;
+	int err = 0;
+
+	pthread_mutex_lock(&pool_lock);
+	for (pool = pools; pool; pool = pool->next)
+		if (!pool->rx && pool->gpu == gpu)
+			goto found;
+	pool = pool_new(gpu, why);
+	if (!pool) {
+		err = why->err;
+		goto unlock;
+	}
+	err = mem_block_alloc_cuda(gpu, 0, &pool->block, why);
+	if (err) {
+		free(pool);
+		goto unlock;
+	}
+	pool->stage = gpu_block_stage(pool->block.gpu_block);
+	pool->next = pools;
+	pools = pool;
+found:
+	pool->refs++;
+	*ret = pool;
+unlock:
+	pthread_mutex_unlock(&pool_lock);
+	return err;
 }
 
 static void pool_unlink(struct pool *pool)
@@ -185,8 +280,9 @@ void pool_put(struct pool *pool)
 	if (!--pool->refs) {
 		pool_unlink(pool);
 		/* Under the lock: a pool_get() of the same NIC must find the queues free again. */
-		nic_rx_release(pool->rx);
-		mem_block_free(&pool->block);
+		if (pool->rx)
+			nic_rx_release(pool->rx);
+		pool_free_memory(pool);
 		free(pool);
 	}
 	pthread_mutex_unlock(&pool_lock);

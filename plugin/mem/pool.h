@@ -14,8 +14,9 @@
 #include "nic/nic.h"
 
 /*
- * @block: the memory; frag offsets of the kernel's cmsgs are offsets in it.
- * @gpu, @stage: the GPU whose memory it is, and the stage behind it; NULL for memory of the host.
+ * @block: the memory; frag offsets of the kernel's cmsgs are offsets in it. Those of pieces are from the GPU's base: block.offset more.
+ * @gpu: whose memory it is, or who sees it where it is the host's; NULL for memory of the host alone.
+ * @stage: of @gpu; NULL where it is not the GPU's memory.
  * @rx:    the binding; NULL for a pool that only stands before a stage.
  * @reserved: bytes promised to data sockets by pool_reserve().
  */

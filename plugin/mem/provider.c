@@ -9,10 +9,7 @@
 #include "mem/provider_util.h"
 
 static const struct memory_provider *const providers[] = {
-	&provider_host,
-	&provider_udmabuf,
-	&provider_dmaheap,
-	&provider_drm,
+	&provider_host, &provider_udmabuf, &provider_dmaheap, &provider_drm, &provider_cuda,
 };
 
 const struct memory_provider *memory_provider_find(const char *name)
