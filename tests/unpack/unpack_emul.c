@@ -108,9 +108,11 @@ static unsigned int entry_unit(const struct unpack_emul_entry *e)
 static int copy_entry(struct unpack_emul *emul, const struct unpack_emul_entry *e, uint64_t i,
 		      uint8_t *dst)
 {
-	const uint8_t *src = (const uint8_t *)emul->block->bounce_buf + e->src_off;
+	/* Another group of the block may be at its setup. */
+	const uint8_t *src = __atomic_load_n(&emul->block->bounce_buf, __ATOMIC_RELAXED);
 	size_t tail = e->len % LINE;
 
+	src += e->src_off;
 	dst += e->dst_off;
 	if (e->len >= LINE) {
 		unsigned int unit = entry_unit(e);
