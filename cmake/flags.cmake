@@ -27,6 +27,10 @@ if(DEVMEM_WERROR)
 endif()
 add_link_options(LINKER:--as-needed LINKER:-z,relro LINKER:-z,now)
 
+if(DEVMEM_MUTANTS)
+	add_compile_definitions(DEVMEM_MUTANTS)
+endif()
+
 if(DEVMEM_SANITIZE)
 	add_compile_options(-fsanitize=${DEVMEM_SANITIZE} -fno-omit-frame-pointer
 		-fno-sanitize-recover=all)

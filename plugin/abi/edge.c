@@ -8,6 +8,7 @@
 
 #include "abi/edge.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "base/param.h"
 #include "nccl/tuner.h"
 #include "path/unpack_layout.h"
@@ -42,6 +43,7 @@ ncclResult_t edge_result(int err)
 	case EINVAL:
 		return ncclInvalidArgument;
 	case ECONNRESET:
+		return DEVMEM_MUTANT(remote_is_system) ? ncclSystemError : ncclRemoteError;
 	case ECONNABORTED:
 	case ECONNREFUSED:
 	case EPIPE:
@@ -192,7 +194,8 @@ ncclResult_t edge_connect(int dev, void *handle, void **send_comm,
 	struct comm *comm = NULL;
 	int err;
 
-	(void)dev_handle;
+	if (DEVMEM_MUTANT(connect_device) && dev_handle)
+		*dev_handle = handle;
 	if (!handle || !send_comm)
 		return ncclInvalidArgument;
 	*send_comm = NULL;
@@ -252,7 +255,7 @@ ncclResult_t edge_reg_mr(void *comm, void *data, size_t size, int type, void **m
 		return ncclInvalidArgument;
 	err = net_reg_mr(comm, data, size, type, &mr);
 	if (!err)
-		*mhandle = mr;
+		*mhandle = DEVMEM_MUTANT(mhandle_null) ? NULL : mr;
 	return edge_result(err);
 }
 
@@ -303,13 +306,13 @@ ncclResult_t edge_irecv(void *comm, int n, void **data, size_t size, int *tags, 
 	if (!comm || !data || !request)
 		return ncclInvalidArgument;
 	ll = (uintptr_t)*request == NCCL_NET_OPTIONAL_RECV_COMPLETION;
-	if (n != 1) {
+	if (n != 1 && !DEVMEM_MUTANT(group_taken)) {
 		log_err("irecv of %d buffers at once; getProperties says maxRecvs 1", n);
 		return ncclInvalidUsage;
 	}
 	err = net_irecv(comm, data[0], size, tags ? tags[0] : 0, mhandles ? mhandles[0] : NULL, ll,
 			&req);
-	*request = req;
+	*request = DEVMEM_MUTANT(optional_kept) && ll ? NULL : req;
 	return edge_result(err);
 }
 
@@ -344,7 +347,7 @@ ncclResult_t edge_test(void *request, int *done, int *sizes)
 		return edge_result(err);
 	*done = finished;
 	/* NCCL counts in int here, also in the versions whose irecv() takes size_t. */
-	if (finished && sizes)
+	if (finished && (sizes || DEVMEM_MUTANT(sizes_deref)))
 		sizes[0] = size > INT_MAX ? INT_MAX : (int)size;
 	return ncclSuccess;
 }

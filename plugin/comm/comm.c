@@ -5,6 +5,7 @@
 
 #include "base/counter.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "comm/comm.h"
 
 static const char *remedy_for(int err)
@@ -36,12 +37,12 @@ int comm_fail(struct comm *comm, int err, const char *call)
 	const char *remedy = remedy_for(err);
 
 	if (comm->err == 0) {
-		comm->err = err;
+		comm->err = DEVMEM_MUTANT(error_forgotten) ? 0 : err;
 		log_err("%s %s %s: %s failed: %s%s%s", comm->nic->name,
 			comm->kind == COMM_SEND ? "to" : "from", comm->peer, call, strerror(-err),
 			remedy[0] ? "; " : "", remedy);
 	}
-	return comm->err;
+	return DEVMEM_MUTANT(error_forgotten) ? err : comm->err;
 }
 
 void comm_init(struct comm *comm, enum comm_kind kind, const struct nic *nic, int ctrl_fd,

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/mutant.h"
 #include "base/param.h"
 #include "comm/net_internal.h"
 
@@ -112,7 +114,7 @@ static int handle_check(const struct nic *nic, struct wire_handle *h)
 			nic->name);
 		return -EPROTO;
 	}
-	if (h->version != WIRE_VERSION) {
+	if (h->version != WIRE_VERSION && !DEVMEM_MUTANT(handle_version)) {
 		log_err("%s: the peer speaks wire version %u, this plugin %u: install the same "
 			"version of libnccl-net-devmem.so on "
 			"all hosts",
@@ -223,6 +225,8 @@ static int step(struct connect_op *op)
 	}
 	if (up < op->n_fds)
 		return 0;
+	if (DEVMEM_MUTANT(connect_blocks))
+		poll(&(struct pollfd){ .fd = op->fds[0], .events = POLLIN }, 1, 2000);
 	return sock_read_some(op->fds[0], &op->ready, sizeof(op->ready), &op->ready_pos);
 }
 

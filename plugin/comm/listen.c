@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 
 #include "base/counter.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "base/param.h"
 #include "comm/net_internal.h"
 
@@ -319,7 +321,7 @@ static int introduce(struct listen_comm *l, struct inbound *in)
 						     : "does not know the nonce");
 		return 0;
 	}
-	if (h->version != WIRE_VERSION) {
+	if (h->version != WIRE_VERSION && !DEVMEM_MUTANT(hello_version)) {
 		log_err("%s: peer %s speaks wire version %u, this plugin %u: install the same "
 			"version of libnccl-net-devmem.so "
 			"on all hosts",
@@ -414,7 +416,8 @@ static int finish(struct listen_comm *l, struct partial *p, struct comm **ret)
 	if (ctrl >= 0) {
 		int w = sock_write_some(ctrl, &ready, sizeof(ready), &pos);
 
-		close(ctrl);
+		if (!DEVMEM_MUTANT(accept_fd_kept))
+			close(ctrl);
 		if (r == 0 && w != 1) {
 			r = w < 0 ? w : -EIO;
 			log_err("%s: peer %s went away during set-up: %s", l->nic->name,
@@ -435,6 +438,8 @@ int listen_comm_accept(struct listen_comm *l, struct comm **ret)
 	int i, r;
 
 	*ret = NULL;
+	if (DEVMEM_MUTANT(accept_blocks))
+		poll(&(struct pollfd){ .fd = l->fd, .events = POLLIN }, 1, 2000);
 	r = take_new(l);
 	if (r == 0)
 		r = read_hellos(l);

@@ -9,6 +9,7 @@
 #include "base/counter.h"
 #include "base/kernel.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "base/param.h"
 #include "comm/net_internal.h"
 #include "mem/gpu.h"
@@ -39,7 +40,7 @@ static struct {
 
 bool net_is_forked(void)
 {
-	return net.alive && !*net.alive;
+	return net.alive && !*net.alive && !DEVMEM_MUTANT(fork_unnoticed);
 }
 
 static void mark_alive(void)
@@ -211,9 +212,10 @@ static void finalize_last(void)
 		return;
 	}
 	/* After an abort NCCL closes neither comms nor what was half open (NCCL src/transport/net.cc). */
-	while (net.comms)
+	while (net.comms && !DEVMEM_MUTANT(sweep_none))
 		close_comm(net.comms);
-	connect_sweep();
+	if (!DEVMEM_MUTANT(half_open_kept))
+		connect_sweep();
 	listen_comm_sweep();
 	/* After the comms, whose requests hold references. */
 	mr_sweep();
@@ -233,7 +235,7 @@ int net_finalize(void)
 	pthread_mutex_lock(&init_lock);
 	if (net.refs == 0)
 		r = -EINVAL;
-	else if (--net.refs == 0)
+	else if (--net.refs == 0 || DEVMEM_MUTANT(finalize_first))
 		/* Nobody else is inside the plugin now: NCCL finalizes after its proxy threads have ended. */
 		finalize_last();
 	pthread_mutex_unlock(&init_lock);
@@ -269,7 +271,7 @@ int net_props_get(int dev, struct net_props *ret)
 		.ptr_support =
 			NET_PTR_HOST | NET_PTR_DMABUF | (net_takes_gpu(nic) ? NET_PTR_CUDA : 0),
 		.unpack = net.unpack,
-		.speed_mbps = nic->speed_mbps,
+		.speed_mbps = DEVMEM_MUTANT(speed_zero) ? 0 : nic->speed_mbps,
 		.max_comms = 65536,
 		.latency_us = 0,
 	};

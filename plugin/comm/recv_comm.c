@@ -9,6 +9,7 @@
 
 #include "base/counter.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "base/param.h"
 #include "comm/comm.h"
 #include "comm/ctrl_stream.h"
@@ -270,7 +271,7 @@ static int parse_msg(struct recv_comm *rc, const struct wire_rec *rec)
 		return fail(rc, -EPROTO, "reading a message record");
 	if (rc->match == rc->next_seq)
 		return 0;
-	if (rec->value > req->size) {
+	if (rec->value > req->size && !DEVMEM_MUTANT(oversize_taken)) {
 		log_err("%s from %s: message of %llu bytes for a receive of %zu: mismatched "
 			"collective? Check that all ranks "
 			"call the same operations with the same counts",
@@ -305,7 +306,7 @@ static int parse_chunk(struct recv_comm *rc, const struct wire_rec *rec)
 		return fail(rc, -EPROTO, "reading a chunk record");
 	f = &rc->fifo[rec->sock];
 	last = f->head == f->tail ? NULL : &f->ring[(f->tail - 1) % CHUNKS_MAX];
-	p = req->data + rec->value;
+	p = req->data + rec->value - (DEVMEM_MUTANT(chunk_base) && rec->value ? 1 : 0);
 
 	if (last && last->req == req && last->p + last->left == p) {
 		last->left += rec->len;
@@ -493,7 +494,7 @@ static int progress(struct recv_comm *rc)
 /* Can @req still finish? Not when the peer closed before telling where its bytes are. */
 static bool is_lost(const struct recv_comm *rc, const struct request *req)
 {
-	return rc->ctrl.eof &&
+	return rc->ctrl.eof && !DEVMEM_MUTANT(eof_unnoticed) &&
 	       (!req->matched || req->covered < req->total || rc->inline_req == req);
 }
 
@@ -537,7 +538,7 @@ static int post(struct recv_comm *rc, struct request *req, void *data, size_t si
 		.tag = tag,
 		.data = data,
 		.size = size,
-		.mr = mr ? mr_get(mr) : NULL,
+		.mr = mr && !DEVMEM_MUTANT(mr_unheld) ? mr_get(mr) : mr,
 		.path = path_for(rc, pl),
 		.place = pl,
 		.put = put,
@@ -589,7 +590,7 @@ static int finish(struct recv_comm *rc, struct request *req, int *ret_done, size
 			return r == -EAGAIN ? 0 : fail(rc, r, "publishing a receive");
 	}
 	if (ret_size)
-		*ret_size = req->total;
+		*ret_size = DEVMEM_MUTANT(size_posted) ? req->size : req->total;
 	counter_inc(msgs_received);
 	*ret_done = 1;
 	if (!ops->keeps_loans)
@@ -601,6 +602,8 @@ static int finish(struct recv_comm *rc, struct request *req, int *ret_done, size
 
 static bool is_in_place(const struct request *req)
 {
+	if (DEVMEM_MUTANT(done_early) && req->matched && req->arrived)
+		return true;
 	return req->matched && req->arrived == req->total && req->put.pending == 0;
 }
 

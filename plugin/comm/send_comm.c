@@ -10,6 +10,7 @@
 
 #include "base/counter.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "base/param.h"
 #include "comm/comm.h"
 #include "comm/ctrl_stream.h"
@@ -247,7 +248,9 @@ static void announce_inline(struct send_comm *sc, struct request *req)
 		.value = req->size,
 	};
 
-	ctrl_out_put(&sc->ctrl, rec, req->size ? mr_cpu(req->mr, req->data) : NULL, req->size);
+	if (req->size || !DEVMEM_MUTANT(empty_unsent))
+		ctrl_out_put(&sc->ctrl, rec, req->size ? mr_cpu(req->mr, req->data) : NULL,
+			     req->size);
 	req->announced = true;
 	req->assigned = req->size;
 	req->accepted = req->size;
@@ -458,6 +461,8 @@ static int reap(struct send_comm *sc)
 
 static bool is_done(const struct send_comm *sc, const struct request *req)
 {
+	if (DEVMEM_MUTANT(send_early) && req->announced)
+		return true;
 	return req->accepted == req->size && req->assigned == req->size && req->announced &&
 	       sc->ctrl.flushed >= req->ctrl_end && req->zc.pending == 0;
 }
@@ -470,7 +475,7 @@ int send_comm_post(struct comm *comm, const void *data, size_t size, int tag, st
 	int r;
 
 	*ret = NULL;
-	if (req->used)
+	if (req->used && !DEVMEM_MUTANT(ring_overrun))
 		return progress(sc);
 	r = request_check(comm, mr, data, size, "isend");
 	if (r < 0)

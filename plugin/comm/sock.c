@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/counter.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "base/param.h"
 #include "comm/sock.h"
 
@@ -102,7 +103,10 @@ int sock_connect(const struct sockaddr *local, const struct sockaddr *remote, so
 	struct sockaddr_storage from = { 0 };
 	_cleanup_close_ int fd = -1;
 
-	fd = socket(remote->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	fd = socket(remote->sa_family,
+		    SOCK_STREAM | SOCK_NONBLOCK |
+			    (DEVMEM_MUTANT(cloexec_missing) ? 0 : SOCK_CLOEXEC),
+		    0);
 	if (fd < 0)
 		return -errno;
 	/* From the NIC's own address, so that traffic leaves and comes back where the device was chosen. */

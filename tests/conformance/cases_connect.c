@@ -4,7 +4,7 @@
 
 #include "cases.h"
 
-#define LATE_MS 1000
+#define LATE_MS 600
 
 /* Polls connect for a while with nobody there to accept: no call blocks (rank_call() looks), none fails. */
 static void late_accept(void)

@@ -63,7 +63,7 @@ static void properties_threads(void)
 	static struct call c[CALL_THREADS];
 
 	for (int t = 0; t < CALL_THREADS; t++) {
-		c[t] = (struct call){ .a = { (uint64_t)TX->dev, 200 } };
+		c[t] = (struct call){ .a = { (uint64_t)TX->dev, 100 } };
 		rank_begin(TX, &c[t], (enum call_thread)t, OP_PROPS_STORM);
 	}
 	for (int t = 0; t < CALL_THREADS; t++)

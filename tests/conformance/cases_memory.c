@@ -50,8 +50,8 @@ static void while_flying(void)
 	streams_begin(&set);
 	streams_add(&set, &l, 400, 16, 200000, 5, 0);
 	streams_start(&set, 3 * END_MS);
-	c[0] = (struct call){ .a = { l.tx.comm, l.tx.buf, 4 * MIB, NCCL_PTR_HOST, 700 } };
-	c[1] = (struct call){ .a = { l.rx.comm, l.rx.buf, 4 * MIB, NCCL_PTR_HOST, 700 } };
+	c[0] = (struct call){ .a = { l.tx.comm, l.tx.buf, 4 * MIB, NCCL_PTR_HOST, 300 } };
+	c[1] = (struct call){ .a = { l.rx.comm, l.rx.buf, 4 * MIB, NCCL_PTR_HOST, 300 } };
 	rank_begin(TX, &c[0], ON_SERVICE, OP_REG_STORM);
 	rank_begin(RX, &c[1], ON_SERVICE, OP_REG_STORM);
 	rank_finish(TX, ON_SERVICE);

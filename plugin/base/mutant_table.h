@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Deliberate defects: MUTANT(name, lane, case, what goes wrong). tests/conformance/mutants switches each of them on and expects that case of
+ * devmem-conformance to fail.
+ * The lane is where it can show: host, in any run; devmem and unpack, in a guest.
+ * Included several times, so without a guard.
+ */
+MUTANT(mhandle_null, host, "memory.mhandle", "regMr succeeds without an mhandle")
+MUTANT(sizes_deref, host, "data.sizes_null", "test() writes the size though sizes is NULL")
+MUTANT(size_posted, host, "data.shorter", "test() reports the size that was posted instead of the one that came")
+MUTANT(optional_kept, host, "data.optional", "a receive with optional completion gives no request")
+MUTANT(connect_device, host, "connect.unaligned", "connect sets *dev_handle, which NCCL follows")
+MUTANT(remote_is_system, host, "error.peer_killed", "a dead peer is reported as ncclSystemError")
+MUTANT(group_taken, host, "data.grouped", "a grouped receive is taken for one of its first buffer")
+MUTANT(speed_zero, host, "life.properties", "getProperties says 0 Mbit/s")
+MUTANT(finalize_first, host, "life.init_each", "the first finalize ends what other communicators use")
+MUTANT(sweep_none, host, "life.abort_connected", "finalize leaves open what NCCL has not closed")
+MUTANT(half_open_kept, host, "life.abort_unconnected", "finalize leaves half-made connections")
+MUTANT(fork_unnoticed, host, "fork.child_closes", "a forked child uses the parent's sockets")
+MUTANT(accept_blocks, host, "connect.late_connect", "accept waits for the peer")
+MUTANT(connect_blocks, host, "connect.late_accept", "connect waits for the peer")
+MUTANT(accept_fd_kept, host, "close.unused", "accept leaves a descriptor open")
+MUTANT(cloexec_missing, host, "fork.inherits_nothing", "a program that is started inherits a connection")
+MUTANT(handle_version, host, "wire.handle_newer", "the wire version in a handle is not looked at")
+MUTANT(hello_version, host, "wire.hello_newer", "the wire version in a hello is not looked at")
+MUTANT(error_forgotten, host, "error.oversize", "a comm that failed answers differently the next time")
+MUTANT(empty_unsent, host, "data.empty", "messages of 0 bytes are not sent")
+MUTANT(done_early, host, "data.large", "a receive is done before its last byte is there")
+MUTANT(chunk_base, host, "data.sizes", "a chunk is placed from the wrong base")
+MUTANT(oversize_taken, host, "error.oversize", "a message larger than its receive is taken")
+MUTANT(eof_unnoticed, host, "close.send_first", "a receive waits for ever for a peer that has closed")
+MUTANT(send_early, host, "data.send_done", "a send is done before the kernel has its bytes")
+MUTANT(ring_overrun, host, "data.null_requests", "a request beyond the 32nd takes the place of the first")
+MUTANT(mr_unheld, host, "data.load", "a request does not hold its registration")
