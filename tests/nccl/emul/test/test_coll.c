@@ -131,6 +131,7 @@ static uint64_t traffic(const struct coll_case *c, int n_ranks)
 
 static void coll_check(struct rig *r, const struct coll_case *c)
 {
+	const int n_ranks = r->n_ranks;
 	const bool reduces = c->coll == EMUL_ALL_REDUCE || c->coll == EMUL_REDUCE ||
 			     c->coll == EMUL_REDUCE_SCATTER;
 	struct rig_coll coll = { .n_channels = c->n_channels,
@@ -144,15 +145,15 @@ static void coll_check(struct rig *r, const struct coll_case *c)
 	int kind = ELEM_SUM;
 
 	if (reduces)
-		ref_device_op(c->type, c->op, r->n_ranks, &kind, &arg);
+		ref_device_op(c->type, c->op, n_ranks, &kind, &arg);
 	/* What only copies does so byte by byte. */
 	coll.fn =
 		(struct emul_fn){ c->coll, kind, reduces ? c->type : ELEM_INT8, c->algo, c->proto };
 	coll.count = reduces ? c->count : c->count * elem_size(c->type);
 	coll.red_arg = c->arg_is_ptr ? (uint64_t)(uintptr_t)&arg : arg;
 	coll.red_arg_is_ptr = c->arg_is_ptr;
-	for (int rank = 0; rank < r->n_ranks; rank++) {
-		buffers_new(&b[rank], c, r->n_ranks, rank);
+	for (int rank = 0; rank < n_ranks; rank++) {
+		buffers_new(&b[rank], c, n_ranks, rank);
 		coll.send[rank] = b[rank].in;
 		coll.recv[rank] = b[rank].out;
 	}
@@ -160,15 +161,15 @@ static void coll_check(struct rig *r, const struct coll_case *c)
 	if (err)
 		fail_msg("%s", err);
 	moved = rig_bytes(r) - before;
-	for (int rank = 0; rank < r->n_ranks; rank++) {
-		buffers_check(&b[rank], c, r->n_ranks, rank);
+	for (int rank = 0; rank < n_ranks; rank++) {
+		buffers_check(&b[rank], c, n_ranks, rank);
 		free(b[rank].in_room);
 		free(b[rank].out_room);
 	}
 	if (r->kind != WIRE_SHARED && c->proto == NCCL_SIMPLE)
-		assert_int_equal(moved, traffic(c, r->n_ranks) * (c->repeat ? c->repeat : 1));
+		assert_int_equal(moved, traffic(c, n_ranks) * (c->repeat ? c->repeat : 1));
 	else if (r->kind != WIRE_SHARED)
-		assert_true(moved >= traffic(c, r->n_ranks));
+		assert_true(moved >= traffic(c, n_ranks));
 }
 
 static void rig_up(struct rig *r, int n_ranks, enum wire_kind kind)
