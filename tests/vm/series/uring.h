@@ -82,6 +82,15 @@ static inline void uring_submit(struct uring *u, const struct io_uring_sqe *sqe,
 		die("io_uring_enter");
 }
 
+/* What the ring has put off until it is entered is done now. */
+static inline void uring_enter(struct uring *u)
+{
+	u->enters++;
+	if (syscall(__NR_io_uring_enter, u->fd, 0, 0, IORING_ENTER_GETEVENTS, NULL, 0) < 0 &&
+	    errno != EINTR)
+		die("io_uring_enter");
+}
+
 /* Return: whether there was a completion; it waits for one when @wait */
 static inline bool uring_next(struct uring *u, struct io_uring_cqe *cqe, bool wait)
 {
