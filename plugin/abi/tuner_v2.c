@@ -13,6 +13,7 @@ static ncclResult_t v2_init(size_t n_ranks, size_t n_nodes, ncclDebugLogger_t lo
 	return tuner_init(log, ctx);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the signature is NCCL's */
 static ncclResult_t v2_get_coll_info(void *ctx, ncclFunc_t func, size_t bytes, int collnet,
 				     int nvls, int pipe_ops, int *algorithm, int *protocol,
 				     int *n_channels)

@@ -10,6 +10,7 @@ static ncclResult_t v4_init(size_t n_ranks, size_t n_nodes, ncclDebugLogger_t lo
 	return tuner_init(log, ctx);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the signature is NCCL's */
 static ncclResult_t v4_get_coll_info(void *ctx, ncclFunc_t func, size_t bytes, int pipe_ops,
 				     float **costs, int n_algo, int n_proto, int registered,
 				     int *n_channels)

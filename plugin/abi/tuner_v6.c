@@ -15,6 +15,7 @@ static ncclResult_t v6_init(void **ctx, uint64_t comm_id, size_t n_ranks, size_t
 	return tuner_init(log, ctx);
 }
 
+/* NOLINTNEXTLINE(readability-function-size): the signature is NCCL's */
 static ncclResult_t v6_get_coll_info(void *ctx, ncclFunc_t func, size_t bytes, int pipe_ops,
 				     float **costs, int n_algo, int n_proto, int registered,
 				     int *n_channels)

@@ -12,10 +12,4 @@ WEAK int place_gpu_create(struct pool *pool, struct place **ret, struct verdict 
 	(void)ret;
 	return gpu_driver(why);
 }
-WEAK int place_unpack_create(struct pool *pool, struct place **ret, struct verdict *why)
-{
-	(void)pool;
-	(void)ret;
-	return gpu_driver(why);
-}
 WEAK const struct path_ops path_recv_staged = { .name = "staged" };
