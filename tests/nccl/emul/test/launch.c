@@ -115,6 +115,8 @@ static void coll_fill(struct rig *r, const struct rig_coll *coll, int rank)
 	work.grains_hi = chunk / grain;
 #if NCCL_HAS_PROFILER
 	work.profiler = 1;
+	work.net_reg_used = coll->net_reg;
+	work.one_rank_per_node = coll->one_rank_per_node;
 #endif
 	args_fill(self, coll->storage, coll->n_channels, fn_id(&coll->fn), NCCL_WORK_COLL,
 		  sizeof(work), n_works);
@@ -164,6 +166,13 @@ static void p2p_fill(struct rig *r, const struct rig_p2p *p2p, int rank)
 			.recv_chunk_fp8 = fp8_encode(chunk),
 			.send_ll = p2p->ll,
 			.recv_ll = p2p->ll,
+#if EMUL_NCCL < 22300
+			.send_registered = p2p->net_reg,
+			.recv_registered = p2p->net_reg,
+#else
+			.send_net_reg = p2p->net_reg,
+			.recv_net_reg = p2p->net_reg,
+#endif
 		};
 
 		works_write(self, p2p->storage, works_base(p2p->storage) + i * sizeof(work), &work,
@@ -223,8 +232,9 @@ static const char *launch(struct rig *r, int n_channels, int proto, uint64_t chu
 
 const char *rig_coll_run(struct rig *r, const struct rig_coll *coll)
 {
+	const bool offload = coll->net_reg && coll->one_rank_per_node;
 	const bool single = coll->fn.algo == EMUL_TREE || coll->fn.coll == EMUL_BROADCAST ||
-			    coll->fn.coll == EMUL_REDUCE;
+			    coll->fn.coll == EMUL_REDUCE || offload;
 
 	for (int rank = 0; rank < r->n_ranks; rank++)
 		coll_fill(r, coll, rank);

@@ -127,6 +127,11 @@ void rig_close(struct rig *r)
 	}
 }
 
+struct wire *rig_wire(struct rig *r, int channel, int from, int to, int conn)
+{
+	return &r->wires[wire_index(r, channel, from, to, conn)];
+}
+
 uint64_t rig_bytes(const struct rig *r)
 {
 	uint64_t n = 0;

@@ -53,6 +53,8 @@ struct rig_coll {
 	bool red_arg_is_ptr;
 	enum rig_storage storage;
 	unsigned int repeat; /* works in one launch, one after the other; 0 is 1 */
+	bool net_reg;	     /* buffers are registered with the NIC (not in 2.22) */
+	bool one_rank_per_node;
 	const void *send[RIG_RANKS];
 	void *recv[RIG_RANKS];
 };
@@ -60,6 +62,7 @@ struct rig_coll {
 /* Ranks' sends to, and receives from, each other: a work per pair in each rank's launch. */
 struct rig_p2p {
 	bool ll;
+	bool net_reg;
 	int n_channels;
 	size_t bytes[RIG_RANKS][RIG_RANKS]; /* from, to */
 	const void *send[RIG_RANKS][RIG_RANKS];
@@ -73,6 +76,9 @@ struct rig_p2p {
  */
 const char *rig_coll_run(struct rig *r, const struct rig_coll *coll);
 const char *rig_p2p_run(struct rig *r, const struct rig_p2p *p2p);
+
+/* The wire from one rank to another on a channel; @conn is 0 for collectives, 1 for send/recv. */
+struct wire *rig_wire(struct rig *r, int channel, int from, int to, int conn);
 
 /* Bytes moved by all wires so far (not WIRE_SHARED). */
 uint64_t rig_bytes(const struct rig *r);

@@ -67,7 +67,11 @@ int wire_open(struct wire *w, enum wire_kind kind, struct nccl_conn *send, struc
 		return -ENOMEM;
 	conn_fill(send, w->send_buff, &w->send_head, &w->send_tail, w->send_fifo);
 	conn_fill(recv, w->recv_buff, &w->recv_head, &w->recv_tail,
-		  kind == WIRE_OFFSET ? w->recv_fifo : NULL);
+		  kind == WIRE_OFFSET || kind == WIRE_REG ? w->recv_fifo : NULL);
+	if (kind == WIRE_REG) {
+		send->flags = NCCL_DIRECT_NIC;
+		recv->flags = NCCL_DIRECT_NIC;
+	}
 	if (kind == WIRE_UNPACK) {
 		w->handle.meta = aligned_alloc(64, (sizeof(*w->handle.meta) + 63) / 64 * 64);
 		if (!w->handle.meta)
@@ -95,6 +99,8 @@ void wire_close(struct wire *w)
 void wire_begin(struct wire *w, int proto, uint64_t chunk_steps, uint64_t slice_steps)
 {
 	w->proto = proto;
+	w->segment = 0;
+	w->segment_done = 0;
 	w->slice_steps = slice_steps;
 	w->step = w->send->step;
 	if (proto == NCCL_SIMPLE)
@@ -134,6 +140,28 @@ static void deliver_unpacked(struct wire *w, const char *from, size_t n)
 	w->slices++;
 }
 
+/* The next @n bytes of the route. Returns what was moved, or -1. */
+static ssize_t deliver_routed(struct wire *w, size_t n)
+{
+	const struct wire_segment *s = &w->route[w->segment];
+
+	if (w->segment == w->n_route)
+		return -1;
+	if (w->unsized && n)
+		return -1;
+	if (w->unsized)
+		n = s->len;
+	if (n > s->len - w->segment_done)
+		return -1;
+	memcpy(s->dst + w->segment_done, s->src + w->segment_done, n);
+	w->segment_done += n;
+	if (w->segment_done == s->len) {
+		w->segment++;
+		w->segment_done = 0;
+	}
+	return (ssize_t)n;
+}
+
 static bool simple_progress(struct wire *w)
 {
 	struct nccl_conn_fifo *fifo = &w->send_fifo[w->step % NCCL_STEPS];
@@ -145,13 +173,17 @@ static bool simple_progress(struct wire *w)
 	    w->step + w->slice_steps)
 		return false;
 	n = fifo->size;
-	if (n < 0 || n > (ssize_t)(w->slice_steps * WIRE_SIMPLE_STEP)) {
+	if (w->kind == WIRE_REG)
+		n = n < 0 ? n : deliver_routed(w, (size_t)n);
+	else if (n > (ssize_t)(w->slice_steps * WIRE_SIMPLE_STEP))
+		n = -1;
+	if (n < 0) {
 		w->failed = "a size in connFifo that is none";
 		return false;
 	}
 	if (w->kind == WIRE_UNPACK)
 		deliver_unpacked(w, w->send_buff[NCCL_SIMPLE] + slot_offset(w, w->step), (size_t)n);
-	else
+	else if (w->kind != WIRE_REG)
 		memcpy(w->recv_buff[NCCL_SIMPLE] + slot_offset(w, w->step),
 		       w->send_buff[NCCL_SIMPLE] + slot_offset(w, w->step), (size_t)n);
 	w->bytes += (uint64_t)n;

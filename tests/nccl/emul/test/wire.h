@@ -18,6 +18,7 @@ enum wire_kind {
 	WIRE_NET,    /* a proxy, with connFifo on the sender's side */
 	WIRE_OFFSET, /* the same, and slots are where connFifo says, on both sides */
 	WIRE_UNPACK, /* a proxy that leaves data in frags: Simple only */
+	WIRE_REG, /* a proxy that moves from user buffer to user buffer, see wire.route: Simple only */
 };
 
 #define WIRE_SIMPLE_STEP 8192
@@ -25,6 +26,13 @@ enum wire_kind {
 /* Room for a slice of two steps in frags that begin anywhere. */
 #define WIRE_BOUNCE_SLOT (4 * WIRE_SIMPLE_STEP)
 #define WIRE_BOUNCE	 (UNPACK_EMUL_SLOTS * WIRE_BOUNCE_SLOT)
+
+/* Bytes that a NIC moves between registered buffers, in this order. */
+struct wire_segment {
+	const uint8_t *src;
+	uint8_t *dst;
+	size_t len;
+};
 
 struct wire {
 	enum wire_kind kind;
@@ -42,6 +50,12 @@ struct wire {
 	uint64_t slices; /* of the unpack queue */
 	uint64_t bytes;	 /* moved, without LL's flags */
 	unsigned int seed;
+	const struct wire_segment
+		*route; /* WIRE_REG; the caller's, one slice is within one segment */
+	unsigned int n_route;
+	unsigned int segment; /* where it is: the segment, and the bytes of it that are done */
+	size_t segment_done;
+	bool unsized; /* a slice is a segment, whatever connFifo says (0) */
 	const char *failed;
 };
 
