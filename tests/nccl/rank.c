@@ -57,6 +57,12 @@ int rank_open(const struct case_options *o, struct rank *rank)
 	err = nccl_lib_open(o->nccl, &rank->nccl);
 	if (err)
 		return err;
+	/*
+	 * The plugin stays loaded between communicators: by this variable, or by its being open here (2.22). Neither NCCL
+	 * can use one again that it has unloaded: from 2.27 on it forgets the name it was found by, 2.22 does
+	 * not call its init() again (src/plugin/net.cc, src/net.cc).
+	 */
+	setenv("NCCL_NET_PLUGIN_REF_COUNT", "1", 0);
 	if (o->plugin) {
 		/* The same library as NCCL will open, so the same counters. */
 		plugin = dlopen(o->plugin, RTLD_NOW | RTLD_LOCAL);

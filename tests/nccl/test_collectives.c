@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "rank.h"
 #include "report.h"
@@ -88,6 +89,22 @@ static char *in_place_src(const struct ref_case *c, char *dst, int me)
 	}
 }
 
+/*
+ * A send is counted when NCCL's proxy hears that it is done, which may be after the result is there: waits for that,
+ * but not for ever. All ranks see the same sums, so they go round equally often.
+ */
+static int traffic_settle(struct rank *rank, struct rank_traffic *ret)
+{
+	const struct timespec pause = { .tv_nsec = 500000 };
+	int err = rank_traffic_sum(rank, ret);
+
+	for (int i = 0; i < 2000 && !err && ret->sent != ret->received; i++) {
+		nanosleep(&pause, NULL);
+		err = rank_traffic_sum(rank, ret);
+	}
+	return err;
+}
+
 static int traffic_check(const struct run *run, const struct ref_case *c,
 			 const struct rank_traffic *before, const struct rank_traffic *after)
 {
@@ -145,7 +162,7 @@ static int case_run(struct run *run, const struct ref_case *c)
 			rank->gpu.copy_out(run->host, (gpu_ptr)(uintptr_t)dst, dst_bytes),
 			"cuMemcpyDtoH");
 	if (!err)
-		err = rank_traffic_sum(rank, &after);
+		err = traffic_settle(rank, &after);
 	if (err)
 		return err;
 	run->cases++;
