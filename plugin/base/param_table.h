@@ -46,6 +46,7 @@ PARAM_INT(SOCKETS, 0, 0, 16, "Data sockets a connection. 0 chooses: 1 on loopbac
 PARAM_SIZE(CHUNK_SIZE, 256 << 10, 4 << 10, 4 << 20,
 	   "Largest piece of a message given to one data socket at a time. Smaller ones leave more short last packets, "
 	   "each with a token of its own.")
+PARAM_BOOL(FRAMES, 1, "Whether messages carry their description with them on the data sockets where the receiving CPU sees the bytes (any path but devmem and staged). Otherwise the control socket tells of them, at the price of more system calls.")
 PARAM_SIZE(INLINE_MAX, 8 << 10, 0, 64 << 10, "Messages up to this size travel in the control stream.")
 PARAM_SIZE(ZEROCOPY_MIN, 32 << 10, 4 << 10, 1 << 30, "Pieces of host memory smaller than this are copied even when zerocopy is on.")
 PARAM_SIZE(SNDBUF, 0, 0, 1 << 30, "SO_SNDBUF of data sockets. 0 leaves it to the kernel.")

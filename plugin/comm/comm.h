@@ -20,20 +20,38 @@
 enum comm_kind { COMM_SEND, COMM_RECV };
 
 /*
+ * What a comm does. @send of sending comms and @recv of receiving ones are NULL in the others, @consumed and @device_handle where there
+ * is nothing to do. @test: *ret_size of receives is set with *ret_done.
+ */
+struct comm_ops {
+	int (*send)(struct comm *comm, const void *data, size_t size, int tag, struct mr *mr,
+		    struct request **ret);
+	int (*recv)(struct comm *comm, void *data, size_t size, int tag, struct mr *mr, bool ll,
+		    struct request **ret);
+	int (*test)(struct request *req, int *ret_done, size_t *ret_size);
+	int (*consumed)(struct comm *comm, struct request *req);
+	void *(*device_handle)(struct comm *comm);
+	void (*destroy)(struct comm *comm);
+};
+
+/*
  * @err:  0, or the negative errno that ended this comm; every later call returns it.
  * @nic:  owned by the net context, outlives the comm.
  * @peer: address of the other side, for messages.
+ * @frames: messages come in frames.
  * @peer_is_local: the peer has an address of this host: traffic takes the loopback device, no NIC is involved.
  * @gate: which registrations are NCCL's own buffers.
  * @next, @prev: the net context's list of live comms, under its lock.
  */
 struct comm {
+	const struct comm_ops *ops;
 	enum comm_kind kind;
 	int err;
 	const struct nic *nic;
 	int ctrl_fd;
 	int n_socks;
 	bool peer_is_local;
+	bool frames;
 	char peer[SOCK_ADDR_TEXT];
 	struct reg_gate gate;
 	struct data_sock socks[WIRE_MAX_SOCKS];
@@ -48,6 +66,7 @@ struct comm {
  *
  * Send: @assigned bytes have been given to sockets, @accepted were taken by the kernel; the memory is free when all are accepted, the
  * control stream has been flushed up to @ctrl_end, and @zc.pending is 0.
+ * In frames, @frames of them are in a queue, and @announced says that one has been, which an empty message has, too.
  * Receive: @covered bytes have been announced, @arrived are here, and @put tells how many of those are not in place yet. @finished: test()
  * said done, and the request waits for net_consumed().
  */
@@ -66,6 +85,7 @@ struct request {
 	size_t assigned;
 	size_t accepted;
 	uint64_t ctrl_end;
+	unsigned int frames;
 	struct zc_ref zc;
 	bool finished;
 	size_t covered;
@@ -90,25 +110,21 @@ void request_release(struct request *req);
 int request_check(const struct comm *comm, const struct mr *mr, const void *data, size_t size,
 		  const char *call);
 
-/* Send side (send_comm.c). @ctrl_fd and @socks are connected and taken over, also on failure. */
+/*
+ * The four kinds of comm. All take descriptors over, also on failure; @ctrl_fd and @socks are connected.
+ *
+ * send_comm and recv_comm tell of messages on the control socket and keep the data sockets for payload, as devmem wants it. recv_comm
+ * chooses the path (binding the pool, steering the sockets). With @frames it becomes a frame_recv where the path allows that.
+ */
 int send_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n_socks,
 		     const struct sockaddr *peer, struct comm **ret);
-int send_comm_post(struct comm *comm, const void *data, size_t size, int tag, struct mr *mr,
-		   struct request **ret);
-int send_comm_test(struct request *req, int *ret_done);
-void send_comm_destroy(struct comm *comm);
-
-/*
- * Receive side (recv_comm.c). Chooses the path (binding the pool, steering the sockets); *ret_rung tells it to the peer.
- * Takes descriptors over, also on failure.
- */
 int recv_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n_socks,
-		     const struct sockaddr *peer, struct comm **ret, enum rung *ret_rung);
-int recv_comm_post(struct comm *comm, void *data, size_t size, int tag, struct mr *mr, bool ll,
-		   struct request **ret);
-int recv_comm_test(struct request *req, int *ret_done, size_t *ret_size);
-int recv_comm_consumed(struct comm *comm, struct request *req);
-void *recv_comm_device_handle(struct comm *comm);
-void recv_comm_destroy(struct comm *comm);
+		     const struct sockaddr *peer, bool frames, struct comm **ret,
+		     enum rung *ret_rung);
+/* The sides of a connection whose messages come in frames (wire.h): everything is on the data sockets, which the CPU reads. */
+int frame_send_create(const struct nic *nic, int ctrl_fd, const int *socks, int n_socks,
+		      const struct sockaddr *peer, struct comm **ret);
+/* Takes over what @base has. */
+int frame_recv_create(const struct comm *base, struct comm **ret);
 
 #endif

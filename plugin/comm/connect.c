@@ -206,6 +206,8 @@ static int step_sock(struct connect_op *op, int i)
 		if (r < 0)
 			return r;
 	}
+	if (i == 0 && param_bool(PARAM_FRAMES))
+		hello.flags = WIRE_FRAMES;
 	memcpy(hello.nonce, op->nonce, WIRE_NONCE_LEN);
 	wire_hello_swap(&hello);
 	r = sock_write_some(op->fds[i], &hello, sizeof(hello), &op->said[i]);
@@ -257,8 +259,9 @@ static int finish(struct connect_op *op, const char *peer, struct comm **ret)
 		int n_socks = op->n_fds - 1;
 
 		op->n_fds = 0;
-		r = send_comm_create(op->nic, op->fds[0], op->fds + 1, n_socks,
-				     (struct sockaddr *)&op->remote, &comm);
+		r = (op->ready.flags & WIRE_FRAMES ? frame_send_create : send_comm_create)(
+			op->nic, op->fds[0], op->fds + 1, n_socks, (struct sockaddr *)&op->remote,
+			&comm);
 	}
 	op_destroy(op);
 	if (r < 0)

@@ -38,11 +38,12 @@ struct inbound {
 	struct wire_hello hello;
 };
 
-/* A connection on the way. n_socks 0: free. */
+/* A connection on the way. n_socks 0: free. @frames: the connecting side can send them. */
 struct partial {
 	uint64_t conn;
 	int n_socks;
 	int n_got;
+	bool frames;
 	int ctrl_fd;
 	int socks[WIRE_MAX_SOCKS];
 	int64_t deadline;
@@ -345,8 +346,10 @@ static int introduce(struct listen_comm *l, struct inbound *in)
 	*slot = in->fd;
 	in->fd = -1;
 	p->n_got++;
-	if (h->kind == WIRE_HELLO_CTRL)
+	if (h->kind == WIRE_HELLO_CTRL) {
 		p->peer = in->peer;
+		p->frames = h->flags & WIRE_FRAMES && param_bool(PARAM_FRAMES);
+	}
 	return 0;
 }
 
@@ -406,11 +409,13 @@ static int finish(struct listen_comm *l, struct partial *p, struct comm **ret)
 		partial_drop(p);
 	} else {
 		r = recv_comm_create(l->nic, p->ctrl_fd, p->socks, p->n_socks,
-				     (const struct sockaddr *)&p->peer, &comm, &rung);
+				     (const struct sockaddr *)&p->peer, p->frames, &comm, &rung);
 		p->n_socks = 0; /* taken over, in either case */
 	}
 
 	ready.rung = (uint16_t)rung;
+	if (r == 0 && comm->frames)
+		ready.flags = WIRE_FRAMES;
 	ready.status = -r;
 	wire_ready_swap(&ready);
 	if (ctrl >= 0) {
@@ -423,7 +428,7 @@ static int finish(struct listen_comm *l, struct partial *p, struct comm **ret)
 			log_err("%s: peer %s went away during set-up: %s", l->nic->name,
 				sock_addr_text((const struct sockaddr *)&p->peer, text),
 				strerror(-r));
-			recv_comm_destroy(comm);
+			comm->ops->destroy(comm);
 		}
 	}
 	if (r < 0)

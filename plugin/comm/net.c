@@ -198,10 +198,7 @@ int net_init(void)
 static void close_comm(struct comm *comm)
 {
 	net_untrack_comm(comm);
-	if (comm->kind == COMM_SEND)
-		send_comm_destroy(comm);
-	else
-		recv_comm_destroy(comm);
+	comm->ops->destroy(comm);
 }
 
 static void finalize_last(void)
@@ -402,9 +399,9 @@ int net_isend(struct comm *comm, const void *data, size_t size, int tag, struct 
 {
 	if (comm->err)
 		return comm->err;
-	if (comm->kind != COMM_SEND || net_is_forked())
+	if (!comm->ops->send || net_is_forked())
 		return -EINVAL;
-	return send_comm_post(comm, data, size, tag, mr, ret);
+	return comm->ops->send(comm, data, size, tag, mr, ret);
 }
 
 int net_irecv(struct comm *comm, void *data, size_t size, int tag, struct mr *mr, bool ll,
@@ -412,42 +409,35 @@ int net_irecv(struct comm *comm, void *data, size_t size, int tag, struct mr *mr
 {
 	if (comm->err)
 		return comm->err;
-	if (comm->kind != COMM_RECV || net_is_forked())
+	if (!comm->ops->recv || net_is_forked())
 		return -EINVAL;
-	return recv_comm_post(comm, data, size, tag, mr, ll, ret);
+	return comm->ops->recv(comm, data, size, tag, mr, ll, ret);
 }
 
 int net_test(struct request *req, int *ret_done, size_t *ret_size)
 {
 	struct comm *comm = req->comm;
-	size_t size = req->size;
-	int r;
 
 	*ret_done = 0;
 	if (comm->err)
 		return comm->err;
 	if (net_is_forked())
 		return -EINVAL;
-	if (comm->kind == COMM_RECV)
-		return recv_comm_test(req, ret_done, ret_size);
-	r = send_comm_test(req, ret_done);
-	if (r == 0 && *ret_done && ret_size)
-		*ret_size = size;
-	return r;
+	return comm->ops->test(req, ret_done, ret_size);
 }
 
 int net_consumed(struct comm *comm, struct request *req)
 {
 	if (comm->err)
 		return comm->err;
-	if (comm->kind != COMM_RECV || net_is_forked())
+	if (!comm->ops->recv || net_is_forked())
 		return -EINVAL;
-	return recv_comm_consumed(comm, req);
+	return comm->ops->consumed ? comm->ops->consumed(comm, req) : 0;
 }
 
 void *net_device_handle(struct comm *comm)
 {
-	return comm->kind == COMM_RECV ? recv_comm_device_handle(comm) : NULL;
+	return comm->ops->device_handle ? comm->ops->device_handle(comm) : NULL;
 }
 
 int net_iflush(struct comm *comm, struct request **ret)

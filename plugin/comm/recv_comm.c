@@ -204,8 +204,11 @@ static void places_destroy(struct recv_comm *rc)
 	rc->cpu = NULL;
 }
 
+static const struct comm_ops recv_comm_ops;
+
 int recv_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n_socks,
-		     const struct sockaddr *peer, struct comm **ret, enum rung *ret_rung)
+		     const struct sockaddr *peer, bool frames, struct comm **ret,
+		     enum rung *ret_rung)
 {
 	struct recv_comm *rc = calloc(1, sizeof(*rc));
 	struct gpu *gpu = NULL;
@@ -218,6 +221,7 @@ int recv_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n
 		return -ENOMEM;
 	}
 	comm_init(&rc->base, COMM_RECV, nic, ctrl_fd, socks, n_socks, peer);
+	rc->base.ops = &recv_comm_ops;
 	r = find_gpu(nic, &gpu);
 	if (r < 0)
 		goto destroy;
@@ -225,19 +229,26 @@ int recv_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n
 	r = choose_path(rc, gpu);
 	if (r < 0)
 		goto destroy;
+	*ret_rung = rc->path->rung;
+	if (frames && rc->path == &path_recv_copy) {
+		r = frame_recv_create(&rc->base, ret);
+		if (r < 0)
+			goto destroy;
+		free(rc);
+		return 0;
+	}
 	r = choose_places(rc);
 	if (r < 0)
 		goto destroy;
-	*ret_rung = rc->path->rung;
 	*ret = &rc->base;
 	return 0;
 
 destroy:
-	recv_comm_destroy(&rc->base);
+	rc->base.ops->destroy(&rc->base);
 	return r;
 }
 
-void recv_comm_destroy(struct comm *comm)
+static void recv_comm_destroy(struct comm *comm)
 {
 	struct recv_comm *rc = to_recv(comm);
 	int i;
@@ -547,8 +558,8 @@ static int post(struct recv_comm *rc, struct request *req, void *data, size_t si
 	return 0;
 }
 
-int recv_comm_post(struct comm *comm, void *data, size_t size, int tag, struct mr *mr, bool ll,
-		   struct request **ret)
+static int recv_comm_post(struct comm *comm, void *data, size_t size, int tag, struct mr *mr,
+			  bool ll, struct request **ret)
 {
 	struct recv_comm *rc = to_recv(comm);
 	struct request *req = &rc->reqs[rc->next_seq % NET_MAX_REQUESTS];
@@ -607,7 +618,7 @@ static bool is_in_place(const struct request *req)
 	return req->matched && req->arrived == req->total && req->put.pending == 0;
 }
 
-int recv_comm_test(struct request *req, int *ret_done, size_t *ret_size)
+static int recv_comm_test(struct request *req, int *ret_done, size_t *ret_size)
 {
 	struct recv_comm *rc = to_recv(req->comm);
 	int r;
@@ -630,7 +641,7 @@ int recv_comm_test(struct request *req, int *ret_done, size_t *ret_size)
 	return 0;
 }
 
-int recv_comm_consumed(struct comm *comm, struct request *req)
+static int recv_comm_consumed(struct comm *comm, struct request *req)
 {
 	struct recv_comm *rc = to_recv(comm);
 	int i, r;
@@ -653,9 +664,17 @@ int recv_comm_consumed(struct comm *comm, struct request *req)
 	return r;
 }
 
-void *recv_comm_device_handle(struct comm *comm)
+static void *recv_comm_device_handle(struct comm *comm)
 {
 	const struct recv_comm *rc = to_recv(comm);
 
 	return rc->gpu && rc->gpu->ops->device_handle ? rc->gpu->ops->device_handle(rc->gpu) : NULL;
 }
+
+static const struct comm_ops recv_comm_ops = {
+	.recv = recv_comm_post,
+	.test = recv_comm_test,
+	.consumed = recv_comm_consumed,
+	.device_handle = recv_comm_device_handle,
+	.destroy = recv_comm_destroy,
+};

@@ -14,14 +14,9 @@
 #include "base/param.h"
 #include "comm/comm.h"
 #include "comm/ctrl_stream.h"
+#include "comm/peer_watch.h"
+#include "comm/send_path.h"
 #include "path/zc_send.h"
-
-/* Zerocopy sends in a row that the kernel copied after all, until we stop asking for it. */
-#define COPIED_RUN_MAX 8
-
-/* Idle progress calls between two looks whether the peer is still there, and the least time between two at its host. */
-#define PEER_CHECK_INTERVAL 64
-#define HOST_CHECK_MS	    250
 
 /* What a socket is busy with: [p, p+left) of @req. @req is NULL when it is free for the next chunk. */
 struct send_chunk {
@@ -30,35 +25,19 @@ struct send_chunk {
 	size_t left;
 };
 
-/* What was last said to the ladder about one kind of memory, and what it answered. */
-struct told {
-	const struct path_ops *path;
-	int result;
-};
-
 /*
  * @next_seq:  number of the next isend. @announce: first message whose records are not all written.
  * @turn:      socket that is offered the next chunk first.
- * @host_checked: when check_host() last looked; @silent_since: for sock_watch(), the control socket's last.
- * @zerocopy, @devmem: cleared for good when that path turns out not to work for this connection.
  */
 struct send_comm {
 	struct comm base;
 	uint32_t next_seq;
 	uint32_t announce;
 	int turn;
-	unsigned int idle;
-	int64_t host_checked;
-	int64_t silent_since[WIRE_MAX_SOCKS + 1];
-	bool zerocopy;
-	bool devmem;
+	struct peer_watch watch;
+	struct send_path path;
 	size_t chunk_size;
 	size_t inline_max;
-	size_t zerocopy_min;
-	struct verdict no_devmem;
-	struct verdict no_zerocopy;
-	struct told told[MR_CUDA + 1];
-	bool told_small;
 	struct send_chunk busy[WIRE_MAX_SOCKS];
 	struct request reqs[NET_MAX_REQUESTS];
 	struct ctrl_out ctrl;
@@ -69,38 +48,7 @@ static struct send_comm *to_send(struct comm *c)
 	return (struct send_comm *)c;
 }
 
-static void setup_zerocopy(struct send_comm *sc)
-{
-	struct comm *c = &sc->base;
-	int top = param_choice(PARAM_SEND);
-	int i, r = 0;
-
-	if (top == SEND_COPY) {
-		verdict_set(&sc->no_devmem, -ENOTSUP, NULL, "%s=copy", param_env_name(PARAM_SEND));
-		sc->no_zerocopy = sc->no_devmem;
-		return;
-	}
-	if (c->peer_is_local || c->nic->is_loopback) {
-		verdict_set(&sc->no_devmem, -ENODEV, NULL,
-			    "the peer is on this host: traffic takes the loopback device, which "
-			    "always copies");
-		sc->no_zerocopy = sc->no_devmem;
-		return;
-	}
-	for (i = 0; i < c->n_socks && r == 0; i++)
-		r = data_sock_enable_zerocopy(&c->socks[i]);
-	if (r < 0) {
-		verdict_set(&sc->no_devmem, r, NULL, "this kernel refuses SO_ZEROCOPY: %s",
-			    strerror(-r));
-		sc->no_zerocopy = sc->no_devmem;
-		return;
-	}
-	sc->zerocopy = true;
-	sc->devmem = top != SEND_ZEROCOPY;
-	if (!sc->devmem)
-		verdict_set(&sc->no_devmem, -ENOTSUP, NULL, "%s=zerocopy",
-			    param_env_name(PARAM_SEND));
-}
+static const struct comm_ops send_comm_ops;
 
 int send_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n_socks,
 		     const struct sockaddr *peer, struct comm **ret)
@@ -114,15 +62,15 @@ int send_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n
 		return -ENOMEM;
 	}
 	comm_init(&sc->base, COMM_SEND, nic, ctrl_fd, socks, n_socks, peer);
+	sc->base.ops = &send_comm_ops;
 	sc->chunk_size = (size_t)param_int(PARAM_CHUNK_SIZE);
 	sc->inline_max = (size_t)param_int(PARAM_INLINE_MAX);
-	sc->zerocopy_min = (size_t)param_int(PARAM_ZEROCOPY_MIN);
-	setup_zerocopy(sc);
+	send_path_init(&sc->path, &sc->base);
 	*ret = &sc->base;
 	return 0;
 }
 
-void send_comm_destroy(struct comm *comm)
+static void send_comm_destroy(struct comm *comm)
 {
 	struct send_comm *sc = to_send(comm);
 	int i;
@@ -132,109 +80,6 @@ void send_comm_destroy(struct comm *comm)
 		if (sc->reqs[i].used)
 			request_release(&sc->reqs[i]);
 	free(sc);
-}
-
-/*
- * Tells the ladder which path memory of this kind takes, and why no higher one; what it answers (an error when
- * NCCL_DEVMEM_REQUIRE forbids the path) holds until the path changes. So a message costs a comparison, not a lock.
- */
-static int tell_ladder(struct send_comm *sc, const struct mr *mr, const struct path_ops *path,
-		       enum rung wanted, const struct verdict *why)
-{
-	struct told *told = &sc->told[mr->type];
-	const char *name = sc->base.nic->name;
-
-	if (told->path == path)
-		return told->result;
-	told->path = path;
-	told->result = 0;
-	if (path->rung < wanted)
-		told->result = ladder_step_down(name, DIR_SEND, wanted, path->rung, why);
-	if (told->result == 0)
-		ladder_chosen(name, DIR_SEND, path->rung,
-			      mr->type == MR_DMABUF ? "dmabuf memory" : "host memory");
-	return told->result;
-}
-
-/*
- * The highest rung that can move @req's bytes. Host memory never asks for devmem (there is no dmabuf to send from), so
- * NCCL_DEVMEM_REQUIRE=devmem is about dmabuf memory. Pages of a dmabuf mapping cannot be pinned for MSG_ZEROCOPY, so
- * there the rung below devmem is copy.
- */
-static int choose_path(struct send_comm *sc, struct request *req)
-{
-	const struct mr *mr = req->mr;
-	int r;
-
-	if (!mr)
-		return -EINVAL; /* request_check() lets only empty messages come without */
-	if (mr->type == MR_DMABUF && sc->devmem && mr->tx) {
-		req->path = &path_send_devmem;
-		return tell_ladder(sc, mr, req->path, RUNG_DEVMEM, NULL);
-	}
-	if (mr->type == MR_DMABUF) {
-		req->path = &path_send_copy;
-		r = tell_ladder(sc, mr, req->path, RUNG_DEVMEM,
-				sc->devmem ? &mr->tx_why : &sc->no_devmem);
-		if (r == 0 && !mr->cpu) {
-			log_err("%s: %zu bytes of dmabuf memory that the CPU cannot read have no "
-				"path left",
-				sc->base.nic->name, req->size);
-			r = -ENOTSUP;
-		}
-		return r;
-	}
-	if (sc->zerocopy && req->size < sc->zerocopy_min) {
-		/* By choice, not for want of a better path. */
-		req->path = &path_send_copy;
-		if (!sc->told_small)
-			ladder_chosen(sc->base.nic->name, DIR_SEND, RUNG_COPY,
-				      "host memory below NCCL_DEVMEM_ZEROCOPY_MIN");
-		sc->told_small = true;
-		return 0;
-	}
-	req->path = sc->zerocopy ? &path_send_zerocopy : &path_send_copy;
-	if (param_choice(PARAM_REQUIRE) == REQUIRE_DEVMEM)
-		return 0;
-	return tell_ladder(sc, mr, req->path, RUNG_ZEROCOPY, &sc->no_zerocopy);
-}
-
-/* A send failed in a way that says "not like this", not "the connection is dead". */
-static bool is_path_error(int err)
-{
-	return err == -ENODEV || err == -EINVAL || err == -EOPNOTSUPP || err == -ENOBUFS ||
-	       err == -EFAULT || err == -EIO;
-}
-
-static int leave_path(struct send_comm *sc, struct request *req, int err)
-{
-	const struct nic *nic = sc->base.nic;
-	enum rung from = req->path->rung;
-	struct verdict why;
-
-	if (from == RUNG_COPY || !req->mr->cpu || !is_path_error(err))
-		return err;
-	if (err == -ENOBUFS)
-		verdict_set(
-			&why, err, "sysctl net.core.optmem_max=1048576",
-			"the kernel has no room for a zerocopy notification (net.core.optmem_max)");
-	else if (from == RUNG_DEVMEM)
-		verdict_set(
-			&why, err, NULL,
-			"sendmsg from dmabuf %u: %s (is the route to %s through another device?)",
-			req->mr->tx_id, strerror(-err), sc->base.peer);
-	else
-		verdict_set(&why, err, NULL, "sendmsg with MSG_ZEROCOPY: %s", strerror(-err));
-
-	if (from == RUNG_DEVMEM) {
-		sc->devmem = false;
-		sc->no_devmem = why;
-	} else {
-		sc->zerocopy = false;
-		sc->no_zerocopy = why;
-	}
-	req->path = &path_send_copy;
-	return ladder_step_down(nic->name, DIR_SEND, from, RUNG_COPY, &why);
 }
 
 static void announce_inline(struct send_comm *sc, struct request *req)
@@ -363,7 +208,7 @@ static int push_chunk(struct send_comm *sc, int i)
 			continue;
 		}
 		if (n < 0) {
-			int r = leave_path(sc, req, (int)n);
+			int r = send_path_leave(&sc->path, req, (int)n);
 
 			if (r < 0)
 				return r;
@@ -401,64 +246,6 @@ static int progress(struct send_comm *sc)
 	return 0;
 }
 
-/* A dead host says nothing at all: its silence has to be noticed. */
-static int check_host(struct send_comm *sc)
-{
-	int64_t now = now_ms();
-	int i, r;
-
-	if (now - sc->host_checked < HOST_CHECK_MS)
-		return 0;
-	sc->host_checked = now;
-	for (i = 0; i <= sc->base.n_socks; i++) {
-		int fd = i < sc->base.n_socks ? sc->base.socks[i].fd : sc->base.ctrl_fd;
-
-		r = sock_watch(fd, &sc->silent_since[i], now);
-		if (r < 0)
-			return comm_fail(&sc->base, r, "waiting for a send");
-	}
-	return 0;
-}
-
-/* Nothing is ever sent to us here; a readable control socket is one that the peer closed. */
-static int check_peer(struct send_comm *sc)
-{
-	uint8_t byte;
-	ssize_t n;
-
-	counter_inc(sys_ctrl);
-	n = recv(sc->base.ctrl_fd, &byte, 1, MSG_DONTWAIT);
-	if (n == 0)
-		return comm_fail(&sc->base, -ECONNRESET, "waiting for a send");
-	if (n > 0)
-		return comm_fail(&sc->base, -EPROTO, "waiting for a send");
-	if (errno == EAGAIN || errno == EINTR)
-		return check_host(sc);
-	return comm_fail(&sc->base, -errno, "waiting for a send");
-}
-
-static int reap(struct send_comm *sc)
-{
-	int i, r;
-
-	for (i = 0; i < sc->base.n_socks; i++) {
-		struct data_sock *ds = &sc->base.socks[i];
-
-		if (!ds->zc || !ds->zc->outstanding)
-			continue;
-		r = zc_reap(ds);
-		if (r < 0)
-			return comm_fail(&sc->base, r, "fetching completions");
-		if (sc->zerocopy && ds->zc->copied_run >= COPIED_RUN_MAX) {
-			sc->zerocopy = false;
-			verdict_set(&sc->no_zerocopy, -EOPNOTSUPP, NULL,
-				    "the kernel copies zerocopy sends on this route (veth, "
-				    "loopback, or no scatter-gather)");
-		}
-	}
-	return 0;
-}
-
 static bool is_done(const struct send_comm *sc, const struct request *req)
 {
 	if (DEVMEM_MUTANT(send_early) && req->announced)
@@ -467,8 +254,8 @@ static bool is_done(const struct send_comm *sc, const struct request *req)
 	       sc->ctrl.flushed >= req->ctrl_end && req->zc.pending == 0;
 }
 
-int send_comm_post(struct comm *comm, const void *data, size_t size, int tag, struct mr *mr,
-		   struct request **ret)
+static int send_comm_post(struct comm *comm, const void *data, size_t size, int tag, struct mr *mr,
+			  struct request **ret)
 {
 	struct send_comm *sc = to_send(comm);
 	struct request *req = &sc->reqs[sc->next_seq % NET_MAX_REQUESTS];
@@ -490,7 +277,7 @@ int send_comm_post(struct comm *comm, const void *data, size_t size, int tag, st
 		.mr = mr ? mr_get(mr) : NULL,
 	};
 	if (!is_inline(sc, req)) {
-		r = choose_path(sc, req);
+		r = send_path_choose(&sc->path, req);
 		if (r < 0) {
 			request_release(req);
 			return comm_fail(comm, r, "choosing a send path");
@@ -506,7 +293,7 @@ int send_comm_post(struct comm *comm, const void *data, size_t size, int tag, st
 	return 0;
 }
 
-int send_comm_test(struct request *req, int *ret_done)
+static int send_comm_test(struct request *req, int *ret_done, size_t *ret_size)
 {
 	struct comm *comm = req->comm;
 	struct send_comm *sc = to_send(comm);
@@ -518,17 +305,23 @@ int send_comm_test(struct request *req, int *ret_done)
 			return r;
 	}
 	if (!is_done(sc, req) && req->accepted == req->size && req->zc.pending) {
-		r = reap(sc);
+		r = send_path_reap(&sc->path, comm);
 		if (r < 0)
 			return r;
 	}
 	if (is_done(sc, req)) {
+		if (ret_size)
+			*ret_size = req->size;
 		request_release(req);
-		sc->idle = 0;
+		peer_watch_rest(&sc->watch);
 		*ret_done = 1;
 		return 0;
 	}
-	if (++sc->idle % PEER_CHECK_INTERVAL == 0)
-		return check_peer(sc);
-	return 0;
+	return peer_watch_look(&sc->watch, comm);
 }
+
+static const struct comm_ops send_comm_ops = {
+	.send = send_comm_post,
+	.test = send_comm_test,
+	.destroy = send_comm_destroy,
+};

@@ -6,6 +6,8 @@
  *   hello    first bytes of every socket, connecting side to listening side
  *   ready    answer on the control socket when all sockets of a connection are there
  *   record   then, on the control socket, connecting side to listening side only; data sockets carry bare payload
+ *   frame    or, where both sides can and the CPU of the listening side sees what comes: on the data sockets, each before its payload; the
+ *            control socket is silent then, and only tells that the peer is there
  *
  * A connection is one control socket and 1..WIRE_MAX_SOCKS data sockets. magic, version and nonce keep their places in every
  * version, so that any two versions can at least tell each other apart.
@@ -43,6 +45,7 @@ enum wire_hello_kind { WIRE_HELLO_CTRL = 1, WIRE_HELLO_DATA = 2 };
  * @nonce: from the handle, proves that the caller was told of the listener by NCCL.
  * @conn: random number of the connection, the same in all its hellos.
  * @n_socks: data sockets of the connection. @index: which of them this is (data only).
+ * @flags: of the control socket's, WIRE_FRAMES when the connecting side can send frames; unknown ones mean nothing.
  */
 struct wire_hello {
 	uint32_t magic;
@@ -52,17 +55,22 @@ struct wire_hello {
 	uint64_t conn;
 	uint16_t n_socks;
 	uint16_t index;
-	uint32_t pad;
+	uint32_t flags;
 };
 _Static_assert(sizeof(struct wire_hello) == 40, "no holes");
 
-/* @status: 0, or the errno for which the listening side refuses. @rung: how it will receive (enum rung), for the log. */
+#define WIRE_FRAMES 1U
+
+/*
+ * @status: 0, or the errno for which the listening side refuses. @rung: how it will receive (enum rung), for the log.
+ * @flags: WIRE_FRAMES, only if the hello had it, when frames are what has to come.
+ */
 struct wire_ready {
 	uint32_t magic;
 	uint16_t version;
 	uint16_t rung;
 	int32_t status;
-	uint32_t pad;
+	uint32_t flags;
 };
 _Static_assert(sizeof(struct wire_ready) == 16, "no holes");
 
@@ -86,6 +94,20 @@ struct wire_rec {
 };
 _Static_assert(sizeof(struct wire_rec) == 24, "no holes");
 
+/*
+ * The next @len bytes of this socket are bytes [@offset, @offset + @len) of message @seq, which has @total. Frames of one message may go
+ * over several sockets; on each socket, seq only goes up (modulo 2^32). An empty message is one frame without payload.
+ */
+struct wire_frame {
+	uint32_t magic;
+	uint32_t seq;
+	uint32_t tag;
+	uint32_t len;
+	uint64_t offset;
+	uint64_t total;
+};
+_Static_assert(sizeof(struct wire_frame) == 32, "no holes");
+
 /* Host order to wire, or back: the same operation, a no-op on little-endian machines. */
 static inline void wire_rec_swap(struct wire_rec *r)
 {
@@ -94,6 +116,16 @@ static inline void wire_rec_swap(struct wire_rec *r)
 	r->tag = htole32(r->tag);
 	r->len = htole32(r->len);
 	r->value = htole64(r->value);
+}
+
+static inline void wire_frame_swap(struct wire_frame *f)
+{
+	f->magic = htole32(f->magic);
+	f->seq = htole32(f->seq);
+	f->tag = htole32(f->tag);
+	f->len = htole32(f->len);
+	f->offset = htole64(f->offset);
+	f->total = htole64(f->total);
 }
 
 static inline void wire_handle_swap(struct wire_handle *h)
@@ -111,6 +143,7 @@ static inline void wire_hello_swap(struct wire_hello *h)
 	h->conn = htole64(h->conn);
 	h->n_socks = htole16(h->n_socks);
 	h->index = htole16(h->index);
+	h->flags = htole32(h->flags);
 }
 
 static inline void wire_ready_swap(struct wire_ready *r)
@@ -119,6 +152,7 @@ static inline void wire_ready_swap(struct wire_ready *r)
 	r->version = htole16(r->version);
 	r->rung = htole16(r->rung);
 	r->status = (int32_t)htole32((uint32_t)r->status);
+	r->flags = htole32(r->flags);
 }
 
 #endif

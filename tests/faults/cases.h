@@ -16,5 +16,6 @@ extern const struct fault_case cases_life[];
 extern const struct fault_case cases_fork[];
 extern const struct fault_case cases_data[];
 extern const struct fault_case cases_zerocopy[];
+extern const struct fault_case cases_frame[];
 
 #endif

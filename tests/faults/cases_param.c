@@ -94,6 +94,7 @@ static void inline_default(const char *value)
 	struct nccl_devmem_counters a, b;
 	struct pair p;
 
+	env_set("NCCL_DEVMEM_FRAMES", "0");
 	warned("NCCL_DEVMEM_INLINE_MAX", value, "a size from 0 to 64K");
 	pair_open(&p, 16 << 10);
 	plug_counters(&a);

@@ -73,6 +73,8 @@ void raw_linger0(int fd)
 	CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &l, sizeof(l)) == 0);
 }
 
+bool raw_frames;
+
 struct wire_hello raw_hello(const void *handle, uint16_t kind, uint64_t conn, uint16_t n_socks,
 			    uint16_t index)
 {
@@ -83,6 +85,7 @@ struct wire_hello raw_hello(const void *handle, uint16_t kind, uint64_t conn, ui
 		.conn = conn,
 		.n_socks = n_socks,
 		.index = index,
+		.flags = kind == WIRE_HELLO_CTRL && raw_frames ? WIRE_FRAMES : 0,
 	};
 	struct wire_handle from;
 
@@ -116,6 +119,7 @@ void raw_connect(struct raw_conn *c, const void *handle, void *listen, int n, vo
 	wire_ready_swap(&ready);
 	CHECK_EQ(ready.magic, WIRE_MAGIC);
 	CHECK_EQ(ready.status, 0);
+	c->frames = ready.flags & WIRE_FRAMES;
 }
 
 void raw_close(struct raw_conn *c, bool reset)

@@ -11,9 +11,11 @@
 
 #include "comm/wire.h"
 
+/* @frames: the plugin wants frames. */
 struct raw_conn {
 	int ctrl;
 	int n;
+	bool frames;
 	int data[WIRE_MAX_SOCKS];
 };
 
@@ -26,6 +28,9 @@ ssize_t raw_recv(int fd, void *buf, size_t len);
 bool raw_is_closed(int fd, int ms);
 /* Makes close() a reset. */
 void raw_linger0(int fd);
+
+/* Whether hellos offer frames. */
+extern bool raw_frames;
 
 /* A right hello for @handle. */
 struct wire_hello raw_hello(const void *handle, uint16_t kind, uint64_t conn, uint16_t n_socks,

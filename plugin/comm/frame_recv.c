@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: BSD-3-Clause
+/*
+ * The receiving side of a connection whose messages come in frames: one call reads the rest of a payload to where it belongs and
+ * the next frame's head behind it, or many small frames at once.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/counter.h"
+#include "base/log.h"
+#include "comm/comm.h"
+
+/*
+ * What is read ahead behind a payload: much where frames are small and a second copy is cheaper than a call, else one head. A socket
+ * reads at most AHEAD_MAX ahead, a connection's together AHEAD_ALL.
+ */
+#define AHEAD_MAX   (64UL << 10)
+#define AHEAD_ALL   (256UL << 10)
+#define SMALL_FRAME (16UL << 10)
+
+/*
+ * @req: whose payload is coming, [@p, @p + @left); @left is 0 between frames.
+ * @head, @tail: what was read ahead and not used yet. @small: so were the last frames.
+ */
+struct in_sock {
+	struct request *req;
+	uint8_t *p;
+	size_t left;
+	size_t head;
+	size_t tail;
+	bool small;
+	bool eof;
+	uint8_t *ahead;
+};
+
+/* @next_seq: number of the next irecv. @n_open: receives that are not complete. @ahead: bytes that each socket has room for. */
+struct frame_recv {
+	struct comm base;
+	uint32_t next_seq;
+	unsigned int n_open;
+	size_t ahead;
+	struct request reqs[NET_MAX_REQUESTS];
+	struct in_sock socks[];
+};
+
+static const struct comm_ops frame_recv_ops;
+
+static struct frame_recv *to_frames(struct comm *c)
+{
+	return (struct frame_recv *)c;
+}
+
+int frame_recv_create(const struct comm *base, struct comm **ret)
+{
+	size_t n = (size_t)base->n_socks;
+	size_t ahead = AHEAD_ALL / n < AHEAD_MAX ? AHEAD_ALL / n : AHEAD_MAX;
+	struct frame_recv *fr = calloc(1, sizeof(*fr) + n * (sizeof(struct in_sock) + ahead));
+	size_t i;
+
+	if (!fr)
+		return -ENOMEM;
+	fr->base = *base;
+	fr->base.ops = &frame_recv_ops;
+	fr->base.frames = true;
+	fr->ahead = ahead;
+	for (i = 0; i < n; i++) {
+		fr->socks[i].small = true;
+		/* The buffers lie behind the sockets. */
+		fr->socks[i].ahead = (uint8_t *)&fr->socks[n] + i * ahead;
+	}
+	*ret = &fr->base;
+	return 0;
+}
+
+static void frame_recv_destroy(struct comm *comm)
+{
+	struct frame_recv *fr = to_frames(comm);
+	int i;
+
+	comm_close(comm);
+	for (i = 0; i < NET_MAX_REQUESTS; i++)
+		if (fr->reqs[i].used)
+			request_release(&fr->reqs[i]);
+	free(fr);
+}
+
+static int fail(struct frame_recv *fr, int err, const char *call)
+{
+	return comm_fail(&fr->base, err, call);
+}
+
+static bool is_complete(const struct request *req)
+{
+	return req->matched && req->arrived == req->total;
+}
+
+static void arrived(struct frame_recv *fr, struct request *req, size_t n)
+{
+	req->arrived += n;
+	counter_add(recv_copy, n);
+	if (is_complete(req))
+		fr->n_open--;
+}
+
+/* A frame begins. 1 its head is used, 0 its receive is not posted yet, -errno. */
+static int begin_frame(struct frame_recv *fr, struct in_sock *is, const struct wire_frame *f)
+{
+	struct request *req = &fr->reqs[f->seq % NET_MAX_REQUESTS];
+	int32_t ahead = (int32_t)(f->seq - fr->next_seq);
+
+	if (f->magic != WIRE_MAGIC || f->offset > f->total || f->len > f->total - f->offset)
+		return fail(fr, -EPROTO, "reading a frame");
+	/* A sender has no more than this under way. */
+	if (ahead >= NET_MAX_REQUESTS || ahead < -NET_MAX_REQUESTS)
+		return fail(fr, -EPROTO, "reading a frame");
+	if (ahead >= 0)
+		return 0;
+	if (!req->used || req->seq != f->seq || is_complete(req))
+		return fail(fr, -EPROTO, "reading a frame");
+	if (!req->matched) {
+		if (f->total > req->size) {
+			log_err("%s from %s: message of %llu bytes for a receive of %zu: "
+				"mismatched collective? Check that all ranks call the same "
+				"operations with the same counts",
+				fr->base.nic->name, fr->base.peer, (unsigned long long)f->total,
+				req->size);
+			return fail(fr, -EMSGSIZE, "matching a message");
+		}
+		req->matched = true;
+		req->total = f->total;
+	}
+	if (f->total != req->total || f->len > req->total - req->covered ||
+	    (f->len == 0 && req->total))
+		return fail(fr, -EPROTO, "reading a frame");
+	req->covered += f->len;
+	is->req = req;
+	is->p = f->len ? mr_cpu(req->mr, req->data + f->offset) : NULL;
+	is->left = f->len;
+	is->small = f->len <= SMALL_FRAME;
+	if (f->len == 0)
+		arrived(fr, req, 0);
+	return 1;
+}
+
+/* Works off what was read ahead. 1 something was used, 0 nothing, -errno. */
+static int use_ahead(struct frame_recv *fr, struct in_sock *is)
+{
+	bool moved = false;
+
+	for (;;) {
+		size_t have = is->tail - is->head;
+		struct wire_frame f;
+		int r;
+
+		if (is->left) {
+			size_t n = have < is->left ? have : is->left;
+
+			if (!n)
+				return moved;
+			memcpy(is->p, is->ahead + is->head, n);
+			is->head += n;
+			is->p += n;
+			is->left -= n;
+			arrived(fr, is->req, n);
+			moved = true;
+			continue;
+		}
+		if (have < sizeof(f))
+			return moved;
+		memcpy(&f, is->ahead + is->head, sizeof(f));
+		wire_frame_swap(&f);
+		r = begin_frame(fr, is, &f);
+		if (r <= 0)
+			return r < 0 ? r : moved;
+		is->head += sizeof(f);
+		moved = true;
+	}
+}
+
+/* Bytes to read ahead: at least what a head lacks. */
+static size_t ahead_wanted(const struct frame_recv *fr, struct in_sock *is)
+{
+	size_t have = is->tail - is->head;
+
+	if (is->head) {
+		memmove(is->ahead, is->ahead + is->head, have);
+		is->head = 0;
+		is->tail = have;
+	}
+	return (is->small ? fr->ahead : sizeof(struct wire_frame)) - have;
+}
+
+/* One read. Bytes (> 0); 0 at end of stream; -EAGAIN, -errno. *ret_short: there is no more now. */
+static ssize_t read_sock(struct frame_recv *fr, int i, bool *ret_short)
+{
+	struct in_sock *is = &fr->socks[i];
+	size_t want = ahead_wanted(fr, is);
+	struct iovec iov[2] = { { .iov_base = is->p, .iov_len = is->left },
+				{ .iov_base = is->ahead + is->tail, .iov_len = want } };
+	struct msghdr msg = { .msg_iov = is->left ? iov : iov + 1, .msg_iovlen = is->left ? 2 : 1 };
+	size_t body;
+	ssize_t n;
+
+	counter_inc(sys_recv);
+	n = recvmsg(fr->base.socks[i].fd, &msg, MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
+	*ret_short = (size_t)n < is->left + want;
+	body = (size_t)n < is->left ? (size_t)n : is->left;
+	if (body) {
+		is->p += body;
+		is->left -= body;
+		arrived(fr, is->req, body);
+	}
+	is->tail += (size_t)n - body;
+	return n;
+}
+
+/* Takes what socket @i has. 1 something moved, 0 nothing, -errno. */
+static int pull(struct frame_recv *fr, int i)
+{
+	struct in_sock *is = &fr->socks[i];
+	bool drained = false;
+	bool moved = false;
+	ssize_t n;
+	int r;
+
+	for (;;) {
+		r = use_ahead(fr, is);
+		if (r < 0)
+			return r;
+		moved |= r > 0;
+		/* A whole head that waits for its receive: what lies behind it is not to be read yet. */
+		if (drained || is->eof || !fr->n_open ||
+		    (!is->left && is->tail - is->head >= sizeof(struct wire_frame)))
+			return moved;
+		n = read_sock(fr, i, &drained);
+		if (n == -EAGAIN)
+			return moved;
+		if (n < 0)
+			return fail(fr, (int)n, "recvmsg");
+		if (n == 0) {
+			is->eof = true;
+			if (is->left || is->tail != is->head)
+				return fail(fr, -ECONNRESET, "waiting for a message");
+		}
+		moved |= n > 0;
+	}
+}
+
+static int progress(struct frame_recv *fr)
+{
+	int i, r;
+
+	for (i = 0; i < fr->base.n_socks; i++) {
+		r = pull(fr, i);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Every socket has ended: what is not here will not come. */
+static bool is_lost(const struct frame_recv *fr)
+{
+	int i;
+
+	for (i = 0; i < fr->base.n_socks; i++)
+		if (!fr->socks[i].eof)
+			return false;
+	return true;
+}
+
+static int frame_recv_post(struct comm *comm, void *data, size_t size, int tag, struct mr *mr,
+			   bool ll, struct request **ret)
+{
+	struct frame_recv *fr = to_frames(comm);
+	struct request *req = &fr->reqs[fr->next_seq % NET_MAX_REQUESTS];
+	int r;
+
+	/* Bytes are written in stream order, by the kernel or by memcpy(): as good for LL as NCCL's own sockets. */
+	(void)ll;
+	*ret = NULL;
+	if (req->used)
+		return progress(fr);
+	r = request_check(comm, mr, data, size, "irecv");
+	if (r < 0)
+		return r;
+	if (size && !mr->cpu) {
+		log_err("%s: receive into memory that the CPU cannot map, and no GPU puts it in "
+			"place: is a CUDA context current in the thread that accepts?",
+			comm->nic->name);
+		return -ENOTSUP;
+	}
+	*req = (struct request){
+		.comm = comm,
+		.used = true,
+		.seq = fr->next_seq,
+		.tag = tag,
+		.data = data,
+		.size = size,
+		.mr = mr ? mr_get(mr) : NULL,
+	};
+	fr->next_seq++;
+	fr->n_open++;
+	*ret = req;
+	return 0;
+}
+
+static int frame_recv_test(struct request *req, int *ret_done, size_t *ret_size)
+{
+	struct frame_recv *fr = to_frames(req->comm);
+	int r;
+
+	if (!is_complete(req)) {
+		r = progress(fr);
+		if (r < 0)
+			return r;
+	}
+	if (!is_complete(req))
+		return is_lost(fr) ? fail(fr, -ECONNRESET, "waiting for a message") : 0;
+	if (ret_size)
+		*ret_size = req->total;
+	*ret_done = 1;
+	counter_inc(msgs_received);
+	request_release(req);
+	return 0;
+}
+
+static const struct comm_ops frame_recv_ops = {
+	.recv = frame_recv_post,
+	.test = frame_recv_test,
+	.destroy = frame_recv_destroy,
+};

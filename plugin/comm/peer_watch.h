@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Whether the peer of a sending comm is still there, while nothing moves. Internal to plugin/comm.
+ */
+#ifndef DEVMEM_PEER_WATCH_H
+#define DEVMEM_PEER_WATCH_H
+
+#include "comm/comm.h"
+
+/* @host_checked: when the host was last looked at; @silent_since: for sock_watch(), the control socket's last. Zeroed at first. */
+struct peer_watch {
+	unsigned int idle;
+	int64_t host_checked;
+	int64_t silent_since[WIRE_MAX_SOCKS + 1];
+};
+
+/* Something moved. */
+static inline void peer_watch_rest(struct peer_watch *w)
+{
+	w->idle = 0;
+}
+
+/* Nothing moved: has a look now and then. 0, or the comm's error when the peer is gone. */
+int peer_watch_look(struct peer_watch *w, struct comm *comm);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Which path a message of a sending comm takes, and how that changes when one turns out not to work. Internal to plugin/comm.
+ */
+#ifndef DEVMEM_SEND_PATH_H
+#define DEVMEM_SEND_PATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "comm/comm.h"
+
+/* What was last said to the ladder about one kind of memory, and what it answered. */
+struct told {
+	const struct path_ops *path;
+	int result;
+};
+
+/*
+ * @zerocopy, @devmem: cleared for good when that path turns out not to work for this connection; @no_zerocopy, @no_devmem say why.
+ * @zerocopy_min: host memory below this size is copied by choice.
+ */
+struct send_path {
+	struct comm *comm;
+	bool zerocopy;
+	bool devmem;
+	bool told_small;
+	size_t zerocopy_min;
+	struct verdict no_devmem;
+	struct verdict no_zerocopy;
+	struct told told[MR_CUDA + 1];
+};
+
+/* Finds out what @comm can do; readies its sockets for it. */
+void send_path_init(struct send_path *sp, struct comm *comm);
+
+/*
+ * Sets @req->path to the highest rung that can move its bytes. -errno when there is none, or only one that NCCL_DEVMEM_REQUIRE
+ * forbids.
+ */
+int send_path_choose(struct send_path *sp, struct request *req);
+
+/* @req's path failed with @err: steps down, or returns the error when it says more than "not like this". */
+int send_path_leave(struct send_path *sp, struct request *req, int err);
+
+/* Fetches completions of all sockets. 0, or the comm's error. */
+int send_path_reap(struct send_path *sp, struct comm *comm);
+
+#endif
