@@ -11,13 +11,15 @@
 #include "train_options.h"
 #include "train_report.h"
 #include "trainer.h"
+#include "via_nccl.h"
 
 #define STATUS_FAILED 1
 #define STATUS_USAGE  2
 
-/* @arg of the hooks. */
+/* @arg of the hooks. @via: NULL where the program itself drives the plugin. */
 struct rank {
 	struct job *job;
+	struct via_nccl *via;
 	struct train_report *report;
 };
 
@@ -32,6 +34,8 @@ static int sum_over_ranks(void *arg, int64_t *sums, size_t count)
 		.dst = sums,
 	};
 
+	if (rank->via)
+		return via_nccl_sum(rank->via, sums, count);
 	return collective_run(rank->job->ring, &coll);
 }
 
@@ -86,8 +90,9 @@ static int train_rank(struct rank *rank, const struct train_options *o)
 		hooks.epoch = show_epoch;
 		train_report_head(report);
 	}
-	err = device_memory_alloc(o->job.memory, trainer_sums(&o->settings) * sizeof(int64_t),
-				  &gradients);
+	/* With NCCL the device's memory is the GPU's, to and from which they are copied. */
+	err = device_memory_alloc(rank->via ? DEVICE_MEMORY_HOST : o->job.memory,
+				  trainer_sums(&o->settings) * sizeof(int64_t), &gradients);
 	if (!err)
 		err = trainer_run(&o->settings, &data, gradients.addr, &hooks, &report->result);
 	if (!err)
@@ -130,7 +135,10 @@ static int run_rank(const struct train_options *o)
 	struct job job;
 	int err;
 
-	err = job_open(&o->job, &job);
+	if (o->via_nccl)
+		err = via_nccl_open(&o->job, o->nccl, trainer_sums(&o->settings), &job, &rank.via);
+	else
+		err = job_open(&o->job, &job);
 	if (err)
 		return STATUS_FAILED;
 	rank.job = &job;
@@ -138,7 +146,8 @@ static int run_rank(const struct train_options *o)
 	report.job = &job;
 	err = train_rank(&rank, o);
 	if (!err)
-		err = job_finish(&job, &report.summary);
+		err = rank.via ? via_nccl_finish(rank.via, &report.summary)
+			       : job_finish(&job, &report.summary);
 	/* The other ranks are done; this one has time. */
 	if (!err && job.rank == 0 && o->verify_single)
 		err = train_single(o, &report);
@@ -147,6 +156,7 @@ static int run_rank(const struct train_options *o)
 		if (o->json_file)
 			err = train_report_json(&report);
 	}
+	via_nccl_close(rank.via);
 	job_close(&job);
 	if (err || !report.ranks_agree || (report.single_done && !report.identical))
 		return STATUS_FAILED;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "mlp.h"
 #include "report.h"
@@ -12,7 +13,7 @@ static const char usage[] =
 	"Usage: devmem-train [options]\n"
 	"Trains a small classifier of handwritten digits on several ranks, each with its own part of the\n"
 	"data. Gradients live in device memory and are summed over the ranks by a ring all_reduce through\n"
-	"an NCCL net plugin in every step.\n"
+	"an NCCL net plugin in every step; or by NCCL, which loads that plugin.\n"
 	"\n"
 	"      --data FILE          the pictures (" DIGITS_DEFAULT_PATH ")\n"
 	"      --epochs N           times through the data (30)\n"
@@ -23,6 +24,10 @@ static const char usage[] =
 	"      --seed N             of the first weights and the order of the pictures (1)\n"
 	"      --verify-single      at the end train once more in one process on all of the data, and\n"
 	"                           compare the weights bit by bit\n"
+	"      --via WHAT           plugin: this program moves gradients through the plugin, in the place of\n"
+	"                           NCCL (the default); nccl: NCCL does, on GPUs; its environment variables\n"
+	"                           hold, and --memory, --api, --dev, --channels, --slots do not\n"
+	"      --nccl FILE          NCCL's library (libnccl.so.2)\n"
 	"      --json FILE          the figures, for programs; - is standard output\n"
 	"  -h, --help\n"
 	"  -V, --version\n";
@@ -40,7 +45,9 @@ enum {
 	OPT_MOMENTUM,
 	OPT_SEED,
 	OPT_VERIFY,
-	OPT_JSON
+	OPT_JSON,
+	OPT_VIA,
+	OPT_NCCL
 };
 
 static const struct option options[] = {
@@ -54,6 +61,8 @@ static const struct option options[] = {
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "verify-single", no_argument, NULL, OPT_VERIFY },
 	{ "json", required_argument, NULL, OPT_JSON },
+	{ "via", required_argument, NULL, OPT_VIA },
+	{ "nccl", required_argument, NULL, OPT_NCCL },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
 	{ NULL, 0, NULL, 0 },
@@ -119,6 +128,16 @@ static int take_option(struct train_options *o, int opt, const char *arg)
 		break;
 	case OPT_JSON:
 		o->json_file = arg;
+		break;
+	case OPT_VIA:
+		o->via_nccl = !strcmp(arg, "nccl");
+		if (!o->via_nccl && strcmp(arg, "plugin")) {
+			report_err("--via %s: plugin or nccl is wanted", arg);
+			err = -EINVAL;
+		}
+		break;
+	case OPT_NCCL:
+		o->nccl = arg;
 		break;
 	default:
 		/* getopt_long() has said what is wrong. */

@@ -12,6 +12,8 @@ struct train_options {
 	const char *data;
 	const char *json_file; /* "-" is standard output; NULL: none */
 	bool verify_single;
+	bool via_nccl;
+	const char *nccl; /* NULL: libnccl.so.2 */
 };
 
 /* 0 go on; 1 --help or --version was asked and answered; -EINVAL wrong, and reported. */

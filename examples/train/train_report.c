@@ -29,7 +29,11 @@ void train_report_head(const struct train_report *r)
 	const struct train_settings *s = &r->options->settings;
 	char text[256];
 
-	job_describe(r->job, text, sizeof(text));
+	if (r->options->via_nccl)
+		snprintf(text, sizeof(text), "%d ranks, the net plugin %s on %s", r->job->nranks,
+			 r->job->plugin_name, r->job->device_name);
+	else
+		job_describe(r->job, text, sizeof(text));
 	fprintf(people(r), "%s\n", text);
 	fprintf(people(r),
 		"%zu pictures to learn from, %zu to test with; %d-%zu-%d network, batch %zu; %zu KiB of gradients a step\n",
@@ -113,6 +117,7 @@ int train_report_json(const struct train_report *r)
 
 	json_object_set_new(root, "program", json_string("devmem-train"));
 	json_object_set_new(root, "version", json_string(DEVMEM_VERSION));
+	json_object_set_new(root, "via", json_string(r->options->via_nccl ? "nccl" : "plugin"));
 	job_describe_json(r->job, root);
 	json_object_set_new(root, "train_pictures", json_integer((json_int_t)r->train_total));
 	json_object_set_new(root, "test_pictures", json_integer((json_int_t)r->test_total));
