@@ -107,7 +107,9 @@ static int __init fault_maker_init(void)
 		return err;
 	fault_maker_order();
 	err = fault_maker_use_after_free();
-	return err ? : fault_maker_leak();
+	if (err)
+		return err;
+	return fault_maker_leak();
 }
 module_init(fault_maker_init);
 
