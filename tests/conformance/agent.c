@@ -31,8 +31,7 @@ void agent_free(struct agent *a)
 {
 	while (a->rxs)
 		agent_rx_remove(a, a->rxs->comm);
-	while (a->n_buffers)
-		device_memory_free(&a->buffers[--a->n_buffers]);
+	agent_free_buffers(a);
 	pthread_mutex_destroy(&a->lock);
 }
 

@@ -53,6 +53,7 @@ struct agent {
 
 void agent_init(struct agent *a, const char *path, enum device_memory_kind memory);
 void agent_free(struct agent *a);
+void agent_free_buffers(struct agent *a);
 
 /* Carries out @c in the thread that it is for. Results go into @c. */
 void agent_run(struct agent *a, struct call *c);
@@ -75,6 +76,8 @@ ncclResult_t rx_finished(struct agent *a, struct rx *rx, void *req, size_t size,
 /* ncclDebugLogger_t: keeps what the plugin says. */
 void agent_log(ncclDebugLogLevel level, unsigned long flags, const char *file, int line,
 	       const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* Writes lines at once, with this number of a rank, where nobody can ask for them when a case fails; 0: not. */
+extern int agent_log_live;
 /* Lines that have @text, whatever case. The second: the last lines, at most @size. */
 int agent_log_count(const char *text);
 void agent_log_tail(char *buf, size_t size);

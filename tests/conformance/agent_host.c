@@ -17,9 +17,28 @@
 
 #define LOG_SIZE 65536
 
+/* Descriptors of the harness' own buffers, of all ranks in the process. */
+static int buffer_fds;
+
+static int memory_fds(const struct device_memory *m)
+{
+	return (m->dmabuf_fd >= 0) + (m->drm_fd >= 0);
+}
+
+void agent_free_buffers(struct agent *a)
+{
+	while (a->n_buffers) {
+		struct device_memory *m = &a->buffers[--a->n_buffers];
+
+		__atomic_fetch_sub(&buffer_fds, memory_fds(m), __ATOMIC_RELAXED);
+		device_memory_free(m);
+	}
+}
+
 static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static char log_text[LOG_SIZE];
 static size_t log_used;
+int agent_log_live;
 
 void agent_log(ncclDebugLogLevel level, unsigned long flags, const char *file, int line,
 	       const char *fmt, ...)
@@ -38,6 +57,8 @@ void agent_log(ncclDebugLogLevel level, unsigned long flags, const char *file, i
 	va_end(ap);
 	strcat(text, "\n");
 	n = strlen(text);
+	if (agent_log_live)
+		dprintf(STDOUT_FILENO, "rank %d: %s", agent_log_live, text);
 	pthread_mutex_lock(&log_lock);
 	/* The oldest goes. */
 	if (log_used + n >= LOG_SIZE) {
@@ -112,7 +133,9 @@ static void state(const struct agent *a, struct process_state *ret)
 		fclose(f);
 	}
 	*ret = (struct process_state){
-		.fds = count_entries("/proc/self/fd") - 1, /* opendir()'s own */
+		/* Without opendir()'s own. */
+		.fds = count_entries("/proc/self/fd") - 1 -
+		       __atomic_load_n(&buffer_fds, __ATOMIC_RELAXED),
 		.threads = count_entries("/proc/self/task"),
 		.rss_kb = resident * (sysconf(_SC_PAGESIZE) / 1024),
 		.heap = (int64_t)mallinfo2().uordblks + (int64_t)mallinfo2().hblkhd,
@@ -133,6 +156,7 @@ static int alloc(struct agent *a, struct call *c)
 	if (err)
 		return err;
 	a->n_buffers++;
+	__atomic_fetch_add(&buffer_fds, memory_fds(m), __ATOMIC_RELAXED);
 	c->a[0] = (uintptr_t)m->addr + c->a[1];
 	c->a[1] = (uint64_t)m->dmabuf_fd;
 	return 0;

@@ -251,7 +251,7 @@ const struct conf_case cases_connect[] = {
 	{ "connect.unaligned", "the handle at odd addresses", unaligned, 0, 0 },
 	{ "connect.listener_gone", "closeListen under a connect", listener_gone, 0, 60 },
 	{ "connect.dead_process", "connect to a process that has died", connect_dead_process,
-	  CASE_PROCESSES, 60 },
+	  CASE_PROCESSES | CASE_DIRTY, 60 },
 	{ "connect.beside_traffic", "connections come and go beside a busy one", beside_traffic, 0,
 	  90 },
 	{ "connect.many", "64 comms at once, all busy", many, 0, 90 },

@@ -109,7 +109,7 @@ const struct conf_case cases_error[] = {
 	{ "error.oversize_large", "the same in the middle of megabytes", oversize_large, 0, 0 },
 	{ "error.oversize_empty", "the same where nothing was expected", oversize_empty, 0, 0 },
 	{ "error.peer_killed", "the peer's process dies: ncclRemoteError, and it stays",
-	  peer_killed, CASE_PROCESSES, 90 },
+	  peer_killed, CASE_PROCESSES | CASE_DIRTY, 90 },
 	{ "error.others_alive", "an error of one comm leaves the others alone", others_alive, 0,
 	  60 },
 	{ 0 },

@@ -14,13 +14,12 @@
 #define CASE_SKIP 77
 
 /* Case flags. */
-#define CASE_BARE	 1 /* loads and initialises by itself */
-#define CASE_PROCESSES	 2 /* wants its ranks in two processes */
-#define CASE_ONE	 4 /* one rank is enough */
-#define CASE_OURS	 8 /* knows this project's wire format: --ours */
-#define CASE_SLOW	 16
-#define CASE_DIRTY	 32 /* leaves things that only the end of the process frees */
-#define CASE_ONE_PROCESS 64 /* makes no sense with two */
+#define CASE_BARE      1 /* loads and initialises by itself */
+#define CASE_PROCESSES 2 /* wants its ranks in two processes */
+#define CASE_ONE       4 /* one rank is enough */
+#define CASE_OURS      8 /* knows this project's wire format: --ours */
+#define CASE_SLOW      16
+#define CASE_DIRTY     32 /* leaves what only the next start of the plugin puts right */
 
 /* @why: one line, for --list. @seconds: limit, 0: 30. */
 struct conf_case {
@@ -35,8 +34,7 @@ struct conf_case {
 extern const struct conf_case *const conf_tables[];
 
 /*
- * @netns: names of network namespaces, for rank 0 and 1. @leak_command: its output before and after the plugin's life has
- * to be the same.
+ * @netns: names of network namespaces, for rank 0 and 1. @leak_command: its output after a case has to be what it was before all.
  */
 struct conf_options {
 	const char *plugin;

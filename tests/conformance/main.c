@@ -33,7 +33,7 @@ static const char usage[] =
 	"  --memory KIND     buffers: host, udmabuf, dmaheap, drm; all but host are registered as dmabufs (host)\n"
 	"  --processes N     1: both ranks of a case in one process, 2: in two (1, where the case leaves the choice)\n"
 	"  --netns A,B       rank 0 in network namespace A, rank 1 in B (two processes)\n"
-	"  --leak-command C  its output before and after a case has to be the same\n"
+	"  --leak-command C  its output after each case has to be what it was at the start\n"
 	"  --ours            the plugin speaks this project's wire format: cases that know it, too\n"
 	"  --no-slow         without the cases that take long\n"
 	"  --fail-fast       stop at the first failure\n"
@@ -134,15 +134,10 @@ static int serve(int number, int fd)
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	if (enter_netns(number))
 		return 1;
+	agent_log_live = number;
 	agent_init(&agent, conf.plugin, conf.memory);
 	if (worker_serve(&agent, fd))
 		return 1;
-	if (conf.verbose) {
-		static char log[6000];
-
-		agent_log_tail(log, sizeof(log));
-		printf("log of the plugin, rank %d:\n%s", number, log);
-	}
 	agent_free(&agent);
 	return 0;
 }
@@ -156,8 +151,6 @@ static int run_case(const struct conf_case *c)
 		return 1;
 	/* A plugin that raises it kills NCCL's program: that has to show. */
 	signal(SIGPIPE, SIG_DFL);
-	if (c->flags & CASE_ONE_PROCESS)
-		processes = 1;
 	ranks_start(c->flags & CASE_ONE ? 1 : 2, processes);
 	if (!(c->flags & CASE_BARE)) {
 		for (int i = 0; i < n_ranks; i++) {

@@ -11,8 +11,8 @@
 #include "conformance.h"
 #include "worker.h"
 
-/* Every call of a plugin has to come back within this time (NCCL polls its abort flag between calls). */
-#define CALL_MS 250
+/* A call that NCCL polls has to come back within this time; room for a busy machine is in it. */
+#define CALL_MS 400
 /* Every outcome, an error as well, has to show within this time. */
 #define END_MS 20000
 

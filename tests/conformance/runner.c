@@ -185,6 +185,11 @@ static void case_judge(struct result *r, int status, bool late, int64_t seconds)
 	}
 }
 
+#define LEAK_MAX 16384
+
+/* Before the first case. */
+static char pristine[LEAK_MAX];
+
 static void leak_output(char *buf, size_t size)
 {
 	FILE *f = popen(conf.leak_command, "r");
@@ -201,7 +206,7 @@ static void case_run(const struct conf_case *c, int version, char **argv, struct
 {
 	int64_t seconds = (int64_t)(c->seconds ? c->seconds : SECONDS) * conf.limit_factor;
 	int64_t start = monotime_ns();
-	static char before[8192], after[8192];
+	static char after[LEAK_MAX];
 	int status = 0, fds[2];
 	bool late;
 	pid_t pid;
@@ -211,8 +216,6 @@ static void case_run(const struct conf_case *c, int version, char **argv, struct
 	r->reason[0] = '\0';
 	r->verdict = FAILED;
 	r->ms = 0;
-	if (conf.leak_command)
-		leak_output(before, sizeof(before));
 	fflush(NULL);
 	if (pipe2(fds, O_CLOEXEC) < 0) {
 		snprintf(r->reason, sizeof(r->reason), "pipe: %s", strerror(errno));
@@ -234,14 +237,14 @@ static void case_run(const struct conf_case *c, int version, char **argv, struct
 	close(fds[0]);
 	r->ms = (monotime_ns() - start) / NSEC_PER_MSEC;
 	case_judge(r, status, late, seconds);
-	if (!conf.leak_command || r->verdict != PASSED)
+	if (!conf.leak_command || r->verdict != PASSED || (c->flags & CASE_DIRTY))
 		return;
 	leak_output(after, sizeof(after));
-	if (strcmp(before, after)) {
+	if (strcmp(pristine, after) != 0) {
 		r->verdict = FAILED;
 		snprintf(r->reason, sizeof(r->reason),
 			 "left behind: the leak command's output changed");
-		result_append(r, before, strlen(before));
+		result_append(r, pristine, strlen(pristine));
 		result_append(r, after, strlen(after));
 	}
 }
@@ -326,6 +329,8 @@ int runner_main(const struct runner_options *run, char **argv)
 		fprintf(stderr, "%s does not have every version that was asked for\n", conf.plugin);
 	if (run->versions)
 		versions &= run->versions;
+	if (conf.leak_command)
+		leak_output(pristine, sizeof(pristine));
 	if (run->json)
 		printf("[\n");
 	for (int v = VERSION_MAX; v >= VERSION_MIN; v--)
