@@ -104,6 +104,8 @@ struct gpu_move {
  * engine nothing of the kind is known: see gpu_queue_is_ordered().
  */
 int gpu_queue_move(struct gpu_queue *q, const struct gpu_move *moves, unsigned int n);
+/* 0: the next call, whatever it is, is taken. -EAGAIN: not sure. -EIO. */
+int gpu_queue_room(struct gpu_queue *q);
 /* Starts the moves that wait. 0, -EAGAIN, -EIO. */
 int gpu_queue_flush(struct gpu_queue *q);
 /* "kernel" or "copy engine", with how that was decided; valid as long as the GPU. */

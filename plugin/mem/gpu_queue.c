@@ -203,19 +203,26 @@ static int queue_poll(struct gpu_queue *q)
 	return 0;
 }
 
+/* Can a launch, or a mark, be had? Context current. */
+static int mark_is_free(struct gpu_queue *q)
+{
+	int r = 0;
+
+	if (q->last - q->done == QUEUE_MARKS)
+		r = queue_poll(q);
+	if (r < 0)
+		return r;
+	return q->last - q->done == QUEUE_MARKS ? -EAGAIN : 0;
+}
+
 /* A mark, whether anything is new or not. Context current. */
 static int queue_mark(struct gpu_queue *q)
 {
 	cu_result r;
-	int err;
+	int err = mark_is_free(q);
 
-	if (q->last - q->done == QUEUE_MARKS) {
-		err = queue_poll(q);
-		if (err < 0)
-			return err;
-		if (q->last - q->done == QUEUE_MARKS)
-			return -EAGAIN;
-	}
+	if (err < 0)
+		return err;
 	r = q->gpu->cu->cuEventRecord(q->events[(q->last + 1) % QUEUE_MARKS], q->stream);
 	if (r != CU_OK)
 		return queue_fail(q, r, "recording an event");
@@ -237,13 +244,9 @@ static int queue_flush(struct gpu_queue *q)
 
 	if (!p->plan.n_tiles)
 		return 0;
-	if (q->last - q->done == QUEUE_MARKS) {
-		err = queue_poll(q);
-		if (err < 0)
-			return err;
-		if (q->last - q->done == QUEUE_MARKS)
-			return -EAGAIN;
-	}
+	err = mark_is_free(q);
+	if (err < 0)
+		return err;
 	r = q->gpu->cu->cuLaunchKernel(q->gpu->mover.kernel, p->plan.n_tiles, 1, 1, GATHER_THREADS,
 				       1, 1, 0, q->stream, params, NULL);
 	if (r != CU_OK)
@@ -298,6 +301,39 @@ static int plan_make_room(struct gpu_queue *q, const struct gpu_move *moves, uns
 		return 0;
 	r = queue_flush(q);
 	return r < 0 ? r : plan_is_free(q);
+}
+
+/* A plan has room for one call of any kind when it is empty; otherwise it must be possible to begin the next. */
+static int queue_room(struct gpu_queue *q)
+{
+	int r = plan_is_free(q);
+
+	if (r < 0 || !q->plans[q->now].plan.n_tiles)
+		return r;
+	r = mark_is_free(q);
+	if (r == 0 && q->plans[(q->now + 1) % QUEUE_PLANS].ticket > q->done)
+		r = queue_poll(q);
+	if (r < 0)
+		return r;
+	return q->plans[(q->now + 1) % QUEUE_PLANS].ticket > q->done ? -EAGAIN : 0;
+}
+
+int gpu_queue_room(struct gpu_queue *q)
+{
+	struct gpu_scope scope;
+	int r;
+
+	if (q->err || !q->gpu->mover.kernel)
+		return q->err;
+	/* Mostly, without a word to the driver. */
+	if (q->plans[q->now].ticket <= q->done && !q->plans[q->now].plan.n_tiles)
+		return 0;
+	r = queue_enter(q, &scope);
+	if (r < 0)
+		return r;
+	r = queue_room(q);
+	gpu_leave(q->gpu, &scope);
+	return r;
 }
 
 static int move_by_kernel(struct gpu_queue *q, const struct gpu_move *moves, unsigned int n,

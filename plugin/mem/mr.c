@@ -169,6 +169,7 @@ int mr_register_host(void *base, size_t size, struct mr **ret)
 	mr->base = base;
 	mr->size = size;
 	mr->cpu = base;
+	mr->pinned = gpu_sees_host(base);
 	mr->refs = 1;
 	verdict_set(&mr->tx_why, -ENOTSUP, NULL, "host memory");
 	mr_link(mr);

@@ -8,6 +8,7 @@
 #ifndef DEVMEM_MR_H
 #define DEVMEM_MR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,7 +22,7 @@ enum mr_type { MR_HOST, MR_DMABUF, MR_CUDA };
  * @cpu:    CPU's view of @base, NULL where there is none. For dmabufs it is a mapping of our own (mmap of the dmabuf), never @base.
  * @offset: of @base inside the dmabuf.
  * @tx:     send binding on the comm's NIC, or NULL; then @tx_why says why not.
- * @gpu:    whose memory it is; NULL for memory of the host.
+ * @gpu:    whose memory it is; NULL for memory of the host. @pinned: of the host, and GPUs reach it under @base.
  * @refs:   mr.c's own, atomic.
  * @next, @prev: mr.c's own, the list of live ones.
  */
@@ -35,6 +36,7 @@ struct mr {
 	uint32_t tx_id;
 	struct verdict tx_why;
 	struct gpu *gpu;
+	bool pinned;
 	struct mr_dmabuf *dmabuf; /* shared, cached by the dmabuf's inode and NIC */
 	unsigned int refs;
 	struct mr *next, *prev;

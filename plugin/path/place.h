@@ -29,7 +29,8 @@
 
 /*
  * What one receive call brought.
- * @pieces: in stream order, @n of them, @total bytes. Those in the pool are at their offset from the pool's base; the linear ones,
+ * @pieces: in stream order, @n of them, @total bytes. Those in the pool are at their offset from its base (of the GPU's block, where it has one:
+ *          the pool's own block.offset is in it); the linear ones,
  *          @linear bytes, lie packed at @host.
  * @tokens: of the pieces in the pool. @block: the block of the stage that the bytes lie in instead (staged), NULL when there is none. Then
  *          they are still in its host half: put() has the GPU copy them to the other first, and the one piece has the block's offset.
