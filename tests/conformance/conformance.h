@@ -21,7 +21,7 @@
 #define CASE_SLOW      16
 #define CASE_DIRTY     32 /* leaves what only the next start of the plugin puts right */
 
-/* @why: one line, for --list. @seconds: limit, 0: 30. */
+/* @why: one line, for --list. @seconds: limit, 0: 60. */
 struct conf_case {
 	const char *name;
 	const char *why;

@@ -16,7 +16,7 @@
 #include "net_driver.h"
 
 #define OUTPUT_MAX  65536
-#define SECONDS	    30
+#define SECONDS	    60
 #define VERSION_MIN NET_API_MIN
 #define VERSION_MAX NET_API_MAX
 
