@@ -41,8 +41,12 @@ void algo_part_get(const struct emul_block *block, const struct emul_fn *fn,
 		ret->count = work->count_mid;
 		ret->chunk = work->grains_mid * per_grain;
 	}
-	if (ret->count && !ret->chunk)
-		emul_die("a work of %zu elements in chunks of 0", ret->count);
+}
+
+void algo_part_check(const struct algo_part *part)
+{
+	if (part->count && !part->chunk)
+		emul_die("a work of %zu elements in chunks of 0", part->count);
 }
 
 struct elem_op algo_op(const struct emul_fn *fn, const struct emul_work_coll *work)

@@ -29,9 +29,15 @@ void p2p_run(struct emul_block *block, const struct emul_work_p2p *works, unsign
 void gather_v_run(struct emul_block *block, const struct emul_fn *fn, struct emul_work_bcast *works,
 		  unsigned int n);
 
-/* How a collective is divided among channels (ncclCollCbdPart() in src/include/device.h). */
+/*
+ * How a collective is divided among channels (ncclCollCbdPart() in src/include/device.h). The chunk may be 0 where it
+ * is not used: NCCL_MAX_NET in grains does not fit into its bits.
+ */
 void algo_part_get(const struct emul_block *block, const struct emul_fn *fn,
 		   const struct emul_work_coll *work, struct algo_part *ret);
+
+/* Ends the process where a loop over chunks would not. */
+void algo_part_check(const struct algo_part *part);
 
 /* The operator of a work; its argument is loaded from device memory if it lies there. */
 struct elem_op algo_op(const struct emul_fn *fn, const struct emul_work_coll *work);

@@ -3,6 +3,7 @@
 #include "algo.h"
 #include "decode.h"
 #include "fn.h"
+#include "stats.h"
 #include "wait.h"
 
 static void coll_run(struct emul_block *block, const struct emul_fn *fn,
@@ -43,6 +44,7 @@ void emul_block_run(const void *args, size_t args_size, unsigned int index)
 	struct emul_batch batch = { 0 };
 	struct emul_block block;
 
+	emul_stat_add(EMUL_STAT_blocks, 1);
 	decode_block(&block, args, args_size, index);
 	batch.next = (int)index;
 	do {

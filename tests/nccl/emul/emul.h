@@ -12,9 +12,10 @@
  *	prims.c, simple.c, ll.c  what they are made of: receive, reduce, copy, send, in both protocols
  *	elem.c                   arithmetic on elements
  *	wait.c                   waiting: gives the CPU away, sees aborts, ends after a time
+ *	stats.c                  what has been done, for tests to look at
  *
  * What is not emulated ends the process with its name: LL128, PAT, NVLS, CollNet, fp8 arithmetic, buffers
- * registered for IPC, graphs' persistent work excepted (that is plain memory).
+ * registered for IPC.
  */
 #ifndef EMUL_H
 #define EMUL_H

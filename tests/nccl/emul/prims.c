@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "prims.h"
+#include "stats.h"
 #include "wait.h"
 
 static void conn_open(struct prims *p, struct prims_conn *c, int peer, bool recv)
@@ -9,6 +10,7 @@ static void conn_open(struct prims *p, struct prims_conn *c, int peer, bool recv
 	c->peer = peer;
 	c->conn = recv ? &entry->recv[p->cfg.conn_index] : &entry->send[p->cfg.conn_index];
 	c->step = c->conn->step;
+	c->first = c->step;
 	if (!c->conn->head || !c->conn->tail || !c->conn->buff[p->cfg.proto])
 		emul_die("rank %d, channel %d: no %s connection %d with rank %d",
 			 p->block->comm.rank, p->block->channel, recv ? "receive" : "send",
@@ -66,6 +68,8 @@ void prims_close(struct prims *p)
 {
 	if (p->cfg.proto == NCCL_SIMPLE)
 		simple_close(p);
+	else if (p->n_recv)
+		emul_stat_add(EMUL_STAT_ll_steps, p->recv[0].step - p->recv[0].first);
 	for (int i = 0; i < p->n_recv; i++)
 		p->recv[i].conn->step = p->recv[i].step;
 	for (int i = 0; i < p->n_send; i++)

@@ -27,7 +27,8 @@ struct prims_conn {
 	struct nccl_conn *conn;
 	int peer;
 	uint64_t step;
-	bool net_reg; /* the NIC reads or writes the user's buffer */
+	uint64_t first; /* step at the start */
+	bool net_reg;	/* the NIC reads or writes the user's buffer */
 	bool unpack;
 };
 

@@ -44,6 +44,7 @@ static void ring_open(struct ring *r, const struct emul_fn *fn, int slices, int 
 		cfg.offload = true;
 		r->part.chunk = NCCL_MAX_NET;
 	}
+	algo_part_check(&r->part);
 	prims_open(&r->prims, r->block, &cfg);
 }
 

@@ -10,7 +10,11 @@
 #include <string.h>
 
 #include "prims.h"
+#include "stats.h"
 #include "wait.h"
+
+/* What is reduced at once. A multiple of every element's size. */
+#define REDUCE_BYTES 8192
 
 /* Own data and each connection's slot of the slice at hand; NULL where the NIC moves the data. */
 struct slice {
@@ -48,6 +52,7 @@ void simple_open(struct prims *p)
 
 		/* A former work may have ended in the middle of a chunk of this one: give those steps back. */
 		c->step = emul_div_up(c->step, steps) * steps;
+		c->first = c->step;
 		__atomic_store_n(c->conn->head, c->step, __ATOMIC_RELEASE);
 		if (c->unpack)
 			unpack_check(p, c, unpack_emul_setup(&p->unpack, i, c->conn->net.handle));
@@ -130,21 +135,29 @@ static void copy_bytes(uint8_t *dst, const uint8_t *src, size_t n)
 		memcpy(dst, src, n);
 }
 
-/* The first destination doubles as the accumulator: it is own memory or a slot that is ours until it is posted. */
+/*
+ * Source and destination may be the same memory (in place; or a registered output buffer, where a block has
+ * arrived and its sum is to leave from): element by element, as a GPU does, through a small buffer here.
+ */
 static void slice_reduce(struct prims *p, const struct slice *s, int n_dst, unsigned int flags)
 {
-	const size_t n = s->bytes / p->elem;
+	uint8_t acc[REDUCE_BYTES] __attribute__((aligned(16)));
 
-	if (flags & PRIMS_IN)
-		elem_pre(&p->cfg.op, s->dst[0], s->src[0], n);
-	else
-		copy_bytes(s->dst[0], s->src[0], s->bytes);
-	for (int i = 1; i < s->n_src; i++)
-		elem_reduce(&p->cfg.op, s->dst[0], s->src[i], n);
-	if (flags & PRIMS_POST)
-		elem_post(&p->cfg.op, s->dst[0], n);
-	for (int i = 1; i < n_dst; i++)
-		copy_bytes(s->dst[i], s->dst[0], s->bytes);
+	for (size_t at = 0; at < s->bytes; at += sizeof(acc)) {
+		const size_t bytes = emul_min(sizeof(acc), s->bytes - at);
+		const size_t n = bytes / p->elem;
+
+		if (flags & PRIMS_IN)
+			elem_pre(&p->cfg.op, acc, s->src[0] + at, n);
+		else
+			memcpy(acc, s->src[0] + at, bytes);
+		for (int i = 1; i < s->n_src; i++)
+			elem_reduce(&p->cfg.op, acc, s->src[i] + at, n);
+		if (flags & PRIMS_POST)
+			elem_post(&p->cfg.op, acc, n);
+		for (int i = 0; i < n_dst; i++)
+			memcpy(s->dst[i] + at, acc, bytes);
+	}
 }
 
 static void slice_work(struct prims *p, unsigned int flags, struct slice *s)
@@ -222,8 +235,22 @@ void simple_op(struct prims *p, unsigned int flags, size_t src, size_t dst, size
 	}
 }
 
+static void stats_add(const struct prims *p)
+{
+	for (int i = 0; i < p->n_recv; i++) {
+		emul_stat_add(EMUL_STAT_simple_slices, (p->recv[i].step - p->recv[i].first) /
+							       (uint64_t)p->cfg.steps_per_slice);
+		emul_stat_add(EMUL_STAT_registered, p->recv[i].net_reg);
+	}
+	emul_stat_add(EMUL_STAT_unpacked_slices, p->unpack.n_slices);
+	emul_stat_add(EMUL_STAT_unpacked_entries, p->unpack.n_entries);
+	emul_stat_add(EMUL_STAT_unpacked_bytes, p->unpack.n_bytes);
+	emul_stat_add(EMUL_STAT_unpacked_wide, p->unpack.n_by_unit[4]);
+}
+
 void simple_close(struct prims *p)
 {
+	stats_add(p);
 	for (int i = 0; i < p->n_recv; i++) {
 		if (p->recv[i].unpack)
 			unpack_emul_finish(&p->unpack, i, p->recv[i].conn->net.handle);

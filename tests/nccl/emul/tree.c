@@ -33,6 +33,7 @@ static void tree_half(struct half *h, const int *recv_peers, int max_recv, const
 	struct prims prims;
 
 	algo_part_get(h->block, h->fn, h->work, &part);
+	algo_part_check(&part);
 	prims_open(&prims, h->block, &cfg);
 	for (size_t done = 0; done < part.count; done += part.chunk) {
 		size_t at = part.offset + done;

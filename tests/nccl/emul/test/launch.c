@@ -117,6 +117,9 @@ static void coll_fill(struct rig *r, const struct rig_coll *coll, int rank)
 	work.profiler = 1;
 	work.net_reg_used = coll->net_reg;
 	work.one_rank_per_node = coll->one_rank_per_node;
+	/* The largest chunk, of which the bitfield keeps nothing. */
+	if (coll->fn.coll == EMUL_ALL_GATHER && coll->net_reg && coll->one_rank_per_node)
+		work.grains_lo = (NCCL_MAX_NET / 512) & ((1u << 21) - 1);
 #endif
 	args_fill(self, coll->storage, coll->n_channels, fn_id(&coll->fn), NCCL_WORK_COLL,
 		  sizeof(work), n_works);

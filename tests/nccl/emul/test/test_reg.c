@@ -28,7 +28,7 @@ static void assert_bytes(const uint8_t *have, int rank, size_t from, size_t n)
 
 /* 2.22 does not know it of collectives. */
 #if NCCL_HAS_PROFILER
-static struct wire_segment routes[RIG_RANKS][RIG_RANKS];
+static struct wire_segment routes[RIG_RANKS][2 * RIG_RANKS];
 
 static void run_checked(struct rig *r, const struct rig_coll *coll)
 {
@@ -84,6 +84,62 @@ static void test_all_gather(void **state)
 		for (int rank = 0; rank < n; rank++) {
 			for (int block = 0; block < n; block++)
 				assert_bytes(out[rank] + block * BYTES, block, 0, BYTES);
+		}
+		rig_close(&r);
+	}
+}
+
+/* Sums leave from the output buffer, where the blocks arrive that they are made of; so not in place. */
+static void test_all_reduce(void **state)
+{
+	static const size_t counts[] = { 7000, 2500 * RIG_RANKS };
+	static struct rig r;
+
+	(void)state;
+	for (int i = 0; i < 2 * 3; i++) {
+		const int n = 2 + i / 2;
+		const size_t count = counts[i % 2];
+		const size_t chunk = ((count + (size_t)n - 1) / (size_t)n + 3) & ~(size_t)3;
+		struct rig_coll coll = { .fn = { EMUL_ALL_REDUCE, ELEM_SUM, ELEM_FLOAT32, EMUL_RING,
+						 NCCL_SIMPLE },
+					 .count = count,
+					 .n_channels = 1,
+					 .net_reg = true };
+
+		assert_int_equal(rig_open(&r, n, WIRE_REG), 0);
+		memset(out, 0, sizeof(out));
+		for (int rank = 0; rank < n; rank++) {
+			uint8_t *own = in[rank];
+			const int next = (rank + 1) % n;
+
+			for (size_t k = 0; k < count; k++) {
+				uint32_t x = (uint32_t)ref_input(ELEM_FLOAT32, REF_SUM, rank, k);
+
+				memcpy(own + 4 * k, &x, 4);
+			}
+			coll.send[rank] = own;
+			coll.recv[rank] = out[rank];
+			for (int hop = 1; hop <= 2 * (n - 1); hop++) {
+				const size_t at = (size_t)((rank + 2 * n - hop) % n) * chunk;
+				struct wire_segment *s = &routes[rank][hop - 1];
+
+				s->src = (hop == 1 ? own : out[rank]) + 4 * at;
+				s->dst = out[next] + 4 * at;
+				s->len = 4 * (at + chunk < count ? chunk : count - at);
+			}
+			rig_wire(&r, 0, rank, next, 0)->route = routes[rank];
+			rig_wire(&r, 0, rank, next, 0)->n_route = 2 * (unsigned int)(n - 1);
+		}
+		run_checked(&r, &coll);
+		for (int rank = 0; rank < n; rank++) {
+			for (size_t k = 0; k < count; k++) {
+				uint32_t have;
+
+				memcpy(&have, out[rank] + 4 * k, 4);
+				if (have != (uint32_t)ref_reduced(ELEM_FLOAT32, REF_SUM, n, k))
+					fail_msg("%d ranks, rank %d, element %zu: %#x", n, rank, k,
+						 have);
+			}
 		}
 		rig_close(&r);
 	}
@@ -181,6 +237,7 @@ int main(void)
 #if NCCL_HAS_PROFILER
 		cmocka_unit_test(test_all_gather),
 		cmocka_unit_test(test_broadcast),
+		cmocka_unit_test(test_all_reduce),
 #endif
 		cmocka_unit_test(test_p2p),
 	};
