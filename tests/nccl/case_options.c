@@ -30,6 +30,7 @@ static const char usage[] =
 	"      --buffers KIND     cuda, nccl (ncclMemAlloc), registered (ncclCommRegister)\n"
 	"      --in-place         output over input, where NCCL allows it\n"
 	"      --traffic WHAT     none, exact (Simple), ll: how the plugin's bytes are checked\n"
+	"      --placed BY        any, gpu, unpack: who has to have put all received bytes in place\n"
 	"      --seed N           (1)\n"
 	"      --timeout S        of one operation (30)\n"
 	"      --limit S          of everything (300)\n"
@@ -55,6 +56,7 @@ enum {
 	OPT_BUFFERS,
 	OPT_IN_PLACE,
 	OPT_TRAFFIC,
+	OPT_PLACED,
 	OPT_SEED,
 	OPT_TIMEOUT,
 	OPT_LIMIT,
@@ -79,6 +81,7 @@ static const struct option options[] = {
 	{ "buffers", required_argument, NULL, OPT_BUFFERS },
 	{ "in-place", no_argument, NULL, OPT_IN_PLACE },
 	{ "traffic", required_argument, NULL, OPT_TRAFFIC },
+	{ "placed", required_argument, NULL, OPT_PLACED },
 	{ "seed", required_argument, NULL, OPT_SEED },
 	{ "timeout", required_argument, NULL, OPT_TIMEOUT },
 	{ "limit", required_argument, NULL, OPT_LIMIT },
@@ -90,6 +93,7 @@ static const struct option options[] = {
 static const char *const tests[TESTS] = { "collectives", "split", "abort", "peer_death", "reinit" };
 static const char *const buffers[] = { "cuda", "nccl", "registered" };
 static const char *const traffic[] = { "none", "exact", "ll" };
+static const char *const placed[] = { "any", "gpu", "unpack" };
 
 static const char *op_word(int i)
 {
@@ -176,6 +180,10 @@ static int word_option(struct case_options *o, int opt, const char *arg)
 	case OPT_TRAFFIC:
 		i = plain_word_find("--traffic", arg, traffic, 3);
 		o->traffic = i;
+		break;
+	case OPT_PLACED:
+		i = plain_word_find("--placed", arg, placed, 3);
+		o->placed = i;
 		break;
 	case OPT_OPS:
 		i = list_take("--ops", arg, op_word, REF_OPS, o->ops);

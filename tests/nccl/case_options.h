@@ -18,7 +18,8 @@ enum case_buffers { BUFFERS_CUDA, BUFFERS_NCCL, BUFFERS_REGISTERED };
 
 /*
  * Strings belong to argv. @rank is -1 in the process that launches the ranks. @traffic: how the plugin's byte counts
- * are compared with ref_traffic(): 1 exactly; 2 LL, which doubles bytes and fills up lines; 0 not at all.
+ * are compared with ref_traffic(): 1 exactly; 2 LL, which doubles bytes and fills up lines; 0 not at all. @placed: who must
+ * have put all received bytes in place: 1 the GPU, 2 NCCL's unpack kernel; 0 whoever.
  */
 struct case_options {
 	int nranks, rank;
@@ -31,7 +32,7 @@ struct case_options {
 	size_t counts[CASE_MAX_COUNTS];
 	size_t ncounts;
 	uint64_t seed;
-	int traffic;
+	int traffic, placed;
 	int timeout_s, limit_s;
 	bool verbose;
 };

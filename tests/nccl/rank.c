@@ -190,14 +190,18 @@ int rank_traffic_sum(struct rank *rank, struct rank_traffic *ret)
 	if (!all)
 		return -ENOMEM;
 	rank->counters_get(&c, sizeof(c));
-	mine.sent = c.sent_inline + c.sent_copy + c.sent_zerocopy + c.sent_devmem;
-	mine.received = c.recv_inline + c.recv_copy + c.recv_devmem + c.recv_linear;
+	mine.sent = c.sent_inline + c.sent_copy + c.sent_zerocopy + c.sent_devmem + c.sent_staged;
+	mine.received = c.recv_inline + c.recv_copy + c.recv_devmem + c.recv_linear + c.recv_staged;
 	mine.messages = c.msgs_sent;
+	mine.placed_gpu = c.placed_gpu;
+	mine.placed_unpack = c.placed_unpack;
 	err = rendezvous_all_gather(rank->rendezvous, &mine, sizeof(mine), all);
 	for (int r = 0; !err && r < rank->o->nranks; r++) {
 		ret->sent += all[r].sent;
 		ret->received += all[r].received;
 		ret->messages += all[r].messages;
+		ret->placed_gpu += all[r].placed_gpu;
+		ret->placed_unpack += all[r].placed_unpack;
 	}
 	free(all);
 	return err;

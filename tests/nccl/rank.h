@@ -44,9 +44,12 @@ void rank_buffer_free(struct rank *rank, nccl_comm comm, struct rank_buffer *buf
  */
 int rank_wait(struct rank *rank, nccl_comm comm, int *ret_async);
 
-/* Bytes that all ranks' plugins have sent and received, and messages sent, since the process began. */
+/*
+ * Bytes that all ranks' plugins have sent and received, and messages sent, since the process began; and of what was
+ * received, what the plugin's use of the GPU put in place, and what was left to NCCL's unpack kernel.
+ */
 struct rank_traffic {
-	uint64_t sent, received, messages;
+	uint64_t sent, received, messages, placed_gpu, placed_unpack;
 };
 
 int rank_traffic_sum(struct rank *rank, struct rank_traffic *ret);

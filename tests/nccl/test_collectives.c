@@ -219,6 +219,27 @@ static int cases_run(struct run *run)
 	return err;
 }
 
+/* Once for all: bytes may be counted as placed a little later than as received. */
+static int placed_check(struct run *run)
+{
+	struct rank_traffic sum;
+	uint64_t placed;
+	int err = traffic_settle(run->rank, &sum);
+
+	if (err || !run->rank->o->placed)
+		return err;
+	placed = run->rank->o->placed == 1 ? sum.placed_gpu : sum.placed_unpack;
+	if (run->rank->o->rank == 0)
+		report_note("%" PRIu64 " bytes received, placed by the GPU %" PRIu64
+			    ", by NCCL's unpack %" PRIu64,
+			    sum.received, sum.placed_gpu, sum.placed_unpack);
+	if (placed != sum.received || !placed) {
+		report_err("not all bytes were put in place in the way that is asked for");
+		run->wrong++;
+	}
+	return 0;
+}
+
 static size_t largest(const struct case_options *o)
 {
 	size_t most = 1;
@@ -246,6 +267,8 @@ int test_collectives(struct rank *rank)
 		err = rank_buffer_alloc(rank, rank->comm, size, &run.dst);
 	if (!err)
 		err = cases_run(&run);
+	if (!err)
+		err = placed_check(&run);
 	if (!err)
 		err = rendezvous_barrier(rank->rendezvous);
 	if (err) {
