@@ -22,6 +22,10 @@ class Mode:
     def plugin(self):
         return self.network == "Devmem"
 
+    @property
+    def staged(self):
+        return self.env.get("NCCL_DEVMEM_RECV") == "staged"
+
 
 def received(c):
     return c["recv_inline"] + c["recv_copy"] + c["recv_devmem"] + c["recv_linear"] + c["recv_staged"]
@@ -61,6 +65,7 @@ def environment(mode, rank, plugin, log, extra=None):
         "NCCL_MNNVL_ENABLE": "0",
         "NCCL_NVLS_ENABLE": "0",
         "NCCL_COLLNET_ENABLE": "0",
+        "NCCL_RAS_ENABLE": "0",
         "NCCL_DEBUG": "INFO",
         "NCCL_DEBUG_SUBSYS": "INIT,NET,ENV",
         "NCCL_DEBUG_FILE": str(log),

@@ -7,6 +7,7 @@ find. The ranks' programs run on the CPU over gloo, where an interpreter has tor
 unittest counts. DEVMEM_BUILD: build directory; with it the C program's results are compared too."""
 
 import copy
+import json
 import os
 import pathlib
 import signal
@@ -287,11 +288,11 @@ class Tables(unittest.TestCase):
     def test_document(self):
         runs = made_suite()
         runs[0].ranks[0]["skipped"] = [{"op": "all_reduce", "dtype": "fp32", "bytes": 1 << 30, "reason": "too large"}]
-        good = table.document([("GPU", "x")], runs, list(modes.MODES), ["tests/gpu/run"], [])
+        good = table.document([("GPU", "x")], runs, list(modes.MODES), ["tests/gpu/run"], [], table.skipped_lines(runs))
         for part in ("| GPU | x |", "| all_reduce | fp32 | 8 B | 2.20 |", "left out 1 GiB: too large", "tests/gpu/run", "30 steps",
                      "Every result was right", "| staged+unpack | 4.0 |"):
             self.assertIn(part, good)
-        bad = table.document([], runs, list(modes.MODES), [], ["it broke"])
+        bad = table.document([], runs, list(modes.MODES), [], ["it broke"], [])
         self.assertIn("- it broke", bad)
         self.assertNotIn("Every result was right", bad)
         self.assertNotIn("are the same to the last bit", bad)
@@ -353,6 +354,25 @@ class Probing(unittest.TestCase):
             self.assertFalse(probe.plugin_facts(f.name)["missing_library"])
         self.assertIn("not this project's", probe.plugin_facts("libc.so.6" if os.path.exists("libc.so.6") else libc())["why"])
 
+    def test_cuda(self):
+        """The calls into libcuda, on the stand-in for it, where that was built."""
+        path = os.path.join(os.environ.get("DEVMEM_BUILD", "/nonexistent"), "tests/standin/lib/libcuda.so.1")
+        if not os.path.exists(path):
+            self.skipTest(f"no {path}")
+        code = f"import json, probe; c = probe.Cuda({path!r}); c.call('cuInit', 0); print(json.dumps(c.device(0)))"
+        done = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True, timeout=60, check=False)
+        if "san" in done.stderr:
+            self.skipTest("the stand-in wants a sanitizer's runtime")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        found = json.loads(done.stdout)
+        self.assertEqual(found["compute_mode"], 0)
+        self.assertGreaterEqual(found["cc_major"], 7)
+        self.assertGreater(found["total"], 1 << 28)
+        self.assertTrue(0 < found["free"] <= found["total"])
+        code = f"import probe; c = probe.Cuda({path!r}); c.call('cuInit', 0); c.device(99)"
+        done = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True, timeout=60, check=False)
+        self.assertRegex(done.stderr, "RuntimeError: cuDeviceGet: error 101, ")
+
     def test_nodes(self):
         with tempfile.TemporaryDirectory() as d:
             self.assertEqual(probe.nodes(d), [])
@@ -379,7 +399,7 @@ class Probing(unittest.TestCase):
 
     def test_run_refuses(self):
         for arguments, word in ((["--sizes", "8"], "1M"), (["--modes", "host"], "socket"), (["--modes", "socket,x"], "'x'"),
-                                (["--cuda", "x"], "stand-in"), (["--env", "X"], "NAME=VALUE")):
+                                (["--cuda", "x"], "stand-in"), (["--env", "X"], "NAME=VALUE"), (["--env", "x:A=b"], "MODE:")):
             done = subprocess.run([HERE / "run", *arguments], capture_output=True, text=True, timeout=120, check=False)
             self.assertEqual(done.returncode, 2, done.stderr)
             self.assertIn(word, done.stderr)
@@ -491,15 +511,25 @@ class Planning(unittest.TestCase):
         self.assertEqual(len(plan), 12)
         self.assertEqual({m for p, m, n in plan if p == "train"}, set(Options.modes))
 
+    def test_no_gdr(self):
+        for gdr, left in ((1, 4), (None, 4), (0, 2)):
+            o = type("Options", (), {"modes": list(modes.MODES), "standin": False})
+            lines = suite.leave_out(o, {"cuda": {"gdr": gdr}})
+            self.assertEqual((len(o.modes), len(lines)), (left, 4 - left))
+        self.assertEqual(o.modes, ["socket", "host"])
+        self.assertIn("GPUDirect RDMA", lines[0])
+
     def test_environment(self):
         os.environ["NCCL_NET"] = "Fabric"
         try:
             s = suite.Suite.__new__(suite.Suite)
-            s.o = type("Options", (), {"plugin": pathlib.Path("/x/p.so"), "env": ["NCCL_PROTO=Simple"]})
+            s.o = type("Options", (), {"plugin": pathlib.Path("/x/p.so"), "env": [suite.setting("NCCL_PROTO=Simple"), suite.setting("host:A=b=c")]})
             a, b = (s.environment(modes.MODES["staged+unpack"], r, "/tmp/log") for r in (0, 1))
             self.assertEqual((a["NCCL_NET"], a["NCCL_NET_PLUGIN"], a["NCCL_DEVMEM_PLACE"]), ("Devmem", "/x/p.so", "unpack"))
             self.assertEqual(a["NCCL_PROTO"], "Simple")
             self.assertNotEqual(a["NCCL_HOSTID"], b["NCCL_HOSTID"])
+            self.assertNotIn("A", a)
+            self.assertEqual(s.environment(modes.MODES["host"], 0, "x")["A"], "b=c")
             self.assertEqual(s.environment(modes.MODES["socket"], 0, "x")["NCCL_NET"], "Socket")
         finally:
             del os.environ["NCCL_NET"]

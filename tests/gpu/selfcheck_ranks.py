@@ -121,6 +121,22 @@ class Gloo(Ranks):
                                  {(o, t) for o in ("all_reduce", "all_gather", "reduce_scatter", "broadcast", "sendrecv", "all_to_all")
                                   for t in ("fp32", "bf16")})
 
+    def test_calls_as_with_nccl(self):
+        """The calls that --backend nccl makes, as far as every gloo has them too."""
+        code = ("import sys; sys.path.insert(0, %r); sys.argv[0] = 'collectives.py'\n"
+                "import collectives, torch.distributed as dist\n"
+                "collectives.GlooCaller = collectives.Caller\n"
+                "assert dist.all_gather_into_tensor and dist.reduce_scatter_tensor\n"
+                "sys.exit(collectives.main())\n") % str(HERE)
+        with tempfile.NamedTemporaryFile("w", suffix=".py") as f:
+            f.write(code)
+            f.flush()
+            ops = "all_reduce,broadcast,sendrecv,all_to_all"
+            ends, ranks, texts = self.pair(f.name, 2, "--sizes", "8,65544", "--dtypes", "fp32", "--iterations", "3", "--ops", ops)
+        self.assertEqual(ends, ["", ""], texts)
+        self.assertEqual({x["op"] for x in ranks[1]["results"]}, set(ops.split(",")))
+        self.assertEqual([x for r in ranks for x in r["results"] if x["wrong"]], [])
+
     def test_one_wrong_bit(self):
         """A bit that flips in one element of one rank, on the way out of the operation."""
         code = ("import sys; sys.path.insert(0, %r); sys.argv[0] = 'collectives.py'\n"

@@ -35,6 +35,8 @@ CONTEXT, CHECKING = 1.5 * GIB, 1 * GIB
 # Seconds that a run may take beyond the time it has for its cases: start, connecting, the last case's checks.
 START = {"torch": 25, "c": 5}
 SLACK = 150
+# Seconds that are kept back for each training, with its start.
+TRAINING = 45
 # Smaller messages may travel in the control stream, which would leave the modes nothing to differ in.
 TELLING_SIZE = 1 << 20
 
@@ -64,6 +66,15 @@ def size_list(text):
     return sizes
 
 
+def setting(text):
+    """(mode or None, name, value)"""
+    name, equals, value = text.partition("=")
+    mode, colon, rest = name.rpartition(":")
+    if not equals or not rest or colon and mode not in modes.MODES:
+        raise argparse.ArgumentTypeError(f"{text}: NAME=VALUE or MODE:NAME=VALUE is wanted, with a mode of {', '.join(modes.MODES)}")
+    return mode or None, rest, value
+
+
 def options():
     p = argparse.ArgumentParser(prog="tests/gpu/run", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ops = ("all_reduce", "all_gather", "reduce_scatter", "broadcast", "sendrecv", "all_to_all")
@@ -81,7 +92,8 @@ def options():
     p.add_argument("--steps", type=int, default=200, help="training steps; 0: no training (%(default)s)")
     p.add_argument("--hidden", type=int, default=1024, help="width of the network that is trained (%(default)s)")
     p.add_argument("--device", type=int, default=0, help="GPU, as CUDA counts them (%(default)s)")
-    p.add_argument("--env", action="append", default=[], metavar="NAME=VALUE", help="for every rank in every mode; may be repeated")
+    p.add_argument("--env", action="append", type=setting, default=[], metavar="[MODE:]NAME=VALUE",
+                   help="for every rank, in every mode or one; stronger than the mode's own; may be repeated")
     p.add_argument("--write", nargs="?", const=str(ROOT / table.DOCUMENT), metavar="FILE", help=f"write the results ({table.DOCUMENT})")
     p.add_argument("--keep", type=pathlib.Path, metavar="DIR", help="keep logs and JSON there")
     p.add_argument("--bench", type=pathlib.Path, default=build / "tests/gpu/nccl-bench", help="the program of --program c (%(default)s)")
@@ -97,9 +109,6 @@ def options():
         p.error(f"--modes: {modes.BASELINE} and at least one other, since they are compared")
     if o.rounds < 1 or o.time < 60 or o.steps < 0 or o.iterations < 1:
         p.error("--rounds and --iterations are at least 1, --time is at least 60, --steps at least 0")
-    for e in o.env:
-        if "=" not in e:
-            p.error(f"--env {e}: NAME=VALUE is wanted")
     return o
 
 
@@ -127,16 +136,27 @@ def largest_buffer(free):
     return max(0, int(((free - WORLD * CONTEXT) / WORLD - CHECKING) / 2))
 
 
+def leave_out(o, f):
+    """Takes out of @o.modes what cannot work here. Return: lines that say why."""
+    if o.standin or f["cuda"].get("gdr") != 0:
+        return []
+    staged = [m for m in o.modes if modes.MODES[m].staged]
+    o.modes = [m for m in o.modes if m not in staged]
+    return [f"{m}: left out, the driver says that this GPU has no GPUDirect RDMA, so NCCL hands the plugin host memory alone" for m in staged]
+
+
 class Suite:
-    def __init__(self, o, facts, program, work):
-        self.o, self.facts, self.program, self.work = o, facts, program, work
+    """The runs. @left_out: lines about what was not run."""
+
+    def __init__(self, o, facts, program, work, left_out):
+        self.o, self.facts, self.program, self.work, self.left_out = o, facts, program, work, left_out
         self.max_bytes = 0 if o.standin else largest_buffer(facts["cuda"]["free"])
         self.runs = []
 
     def environment(self, mode, rank, log):
         """Of the caller's environment everything but what would change NCCL: that is what the modes are about."""
         env = {k: v for k, v in os.environ.items() if not k.startswith(("NCCL_", "STANDIN_"))}
-        extra = dict(e.split("=", 1) for e in self.o.env)
+        extra = {k: v for m, k, v in self.o.env if m in (None, mode.name)}
         return {**env, **modes.environment(mode, rank, self.o.plugin.resolve(), log, extra)}
 
     def command(self, what, rank, where, seconds, meet):
@@ -194,7 +214,9 @@ class Suite:
         todo = list(self.plan(training))
         end = time.monotonic() + self.o.time
         for at, (what, mode, number) in enumerate(todo):
-            share = (end - time.monotonic()) / (len(todo) - at)
+            trainings = sum(w == "train" for w, _, _ in todo[at:])
+            rest = len(todo) - at - trainings
+            share = TRAINING if what == "train" else (end - time.monotonic() - trainings * TRAINING) / rest
             started = time.monotonic()
             run, outputs = self.run(what, mode, number, max(10, share - START[self.program]))
             bad = judge.run_problems(run)
@@ -254,7 +276,7 @@ def commands(o):
     own = modes.MODES[modes.BASELINE].env
     out.append("all: " + " ".join(f"{k}={v}" for k, v in every.items() if k.startswith("NCCL_") and k not in own and k != "NCCL_DEBUG_FILE")
                + " (rank 1: NCCL_HOSTID=devmem-gpu-1)")
-    return out + [f"--env {e}" for e in o.env]
+    return out + [f"{m or 'all'}, by --env: {k}={v}" for m, k, v in o.env]
 
 
 def report(o, f, program, suite, no_training):
@@ -265,21 +287,19 @@ def report(o, f, program, suite, no_training):
         if rows:
             say(table.text(header, rows) + "\n")
     say("busbw in GB/s, median of the rounds; × is the ratio to Socket" + (". THE GPU IS A STAND-IN: the figures mean nothing" if o.standin else ""))
-    for line in table.skipped_lines(suite.runs):
+    left_out = suite.left_out + table.skipped_lines(suite.runs) + ([f"training: left out: {no_training}"] if no_training else [])
+    for line in left_out:
         say(line)
-    if no_training:
-        say(f"no training: {no_training}")
     warned = sorted({w for r in suite.runs for log in r.logs for w in judge.log_facts(log)["warnings"]})
     for w in warned[:10]:
         say(f"NCCL warned: {w}")
     for p in problems:
         say(f"PROBLEM: {p}")
     if o.write:
-        facts = facts_table(o, f, program, suite) + ([("no training", no_training)] if no_training else [])
-        text = table.document(facts, suite.runs, o.modes, commands(o), problems)
+        text = table.document(facts_table(o, f, program, suite), suite.runs, o.modes, commands(o), problems, left_out)
         pathlib.Path(o.write).write_text(text, encoding="utf-8")
         say(f"written: {o.write}")
-    say(f"{len(suite.runs)} runs, {len(problems)} problems")
+    say(f"{len(suite.runs)} runs, {len(problems)} problems" + (f", {len(suite.left_out)} modes left out" if suite.left_out else ""))
     return 1 if problems else 0
 
 
@@ -301,14 +321,18 @@ def main():
         return EXIT_SKIP
     work = o.keep or pathlib.Path(tempfile.mkdtemp(prefix="devmem-gpu."))
     work.mkdir(parents=True, exist_ok=True)
-    suite = Suite(o, f, program, work)
-    status = 1
+    suite = Suite(o, f, program, work, leave_out(o, f))
+    status = EXIT_SKIP
     try:
         if suite.max_bytes and suite.max_bytes < max(o.sizes):
             say(f"{f['cuda']['free'] / GIB:.1f} GiB of GPU memory are free: sizes up to {table.size_name(suite.max_bytes)} are run")
         if suite.max_bytes and suite.max_bytes < TELLING_SIZE or not o.standin and not suite.max_bytes:
             say(f"skip: {f['cuda']['free'] / GIB:.1f} GiB of free GPU memory are too little for two processes")
             return EXIT_SKIP
+        if len(o.modes) < 2:
+            say("skip: " + "; ".join(suite.left_out))
+            return EXIT_SKIP
+        status = 1
         suite.go(not no_training)
         status = report(o, f, program, suite, no_training)
     finally:

@@ -114,7 +114,7 @@ def skipped_lines(runs):
             for (who, reason), sizes in sorted(reasons.items())]
 
 
-def document(facts, runs, names, commands, problems):
+def document(facts, runs, names, commands, problems, left_out):
     """docs/results.md. @facts: (what, value) pairs; @problems: those found, since a table with a defect behind it has to say so."""
     collectives, training = collective_rows(runs, names), training_rows(runs, names)
     parts = ["# Results on a GPU", "",
@@ -138,7 +138,6 @@ def document(facts, runs, names, commands, problems):
         parts += ["## Training", "",
                   f"{steps} steps with DistributedDataParallel. Losses of every step and the final weights "
                   + ("differ: see above." if problems else "are the same to the last bit in every mode."), "", markdown(*training), ""]
-    left_out = skipped_lines(runs)
     if left_out:
         parts += ["## Left out", "", *(f"- {s}" for s in left_out), ""]
     parts += ["## Commands", "", "```", *commands, "```", ""]
