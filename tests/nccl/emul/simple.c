@@ -240,7 +240,7 @@ static void stats_add(const struct prims *p)
 	for (int i = 0; i < p->n_recv; i++) {
 		emul_stat_add(EMUL_STAT_simple_slices, (p->recv[i].step - p->recv[i].first) /
 							       (uint64_t)p->cfg.steps_per_slice);
-		emul_stat_add(EMUL_STAT_registered, p->recv[i].net_reg);
+		emul_stat_add(EMUL_STAT_registered, p->recv[i].net_reg || p->cfg.offload);
 	}
 	emul_stat_add(EMUL_STAT_unpacked_slices, p->unpack.n_slices);
 	emul_stat_add(EMUL_STAT_unpacked_entries, p->unpack.n_entries);
