@@ -17,7 +17,7 @@ struct gpu_block;
 
 /*
  * A block of memory. @dmabuf_fd is -1 for host memory. @cpu is the CPU's view of it, NULL where it has none.
- * @size is what was asked for, rounded up to pages. Owned by whoever called mem_block_alloc().
+ * @size is what was asked for, rounded up to pages (of the GPU: 64 KiB). Owned by whoever called mem_block_alloc().
  *
  * What a GPU sees: @priv is the address of the GPU's base, the memory lies @offset behind it. @gpu_block: the cuda provider's own.
  */

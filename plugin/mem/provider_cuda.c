@@ -6,13 +6,15 @@
 #include "mem/gpu_block.h"
 #include "mem/provider.h"
 
+/* The GPU's smaller page: a dmabuf is in whole ones. */
+#define CUDA_PAGE (64UL << 10)
+
 /* @block's part of its gpu_block, and the dmabuf of that. */
 static int cuda_export(struct gpu *gpu, size_t size, struct mem_block *block, struct verdict *why)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	int err;
 
-	block->size = (size + page - 1) & ~(page - 1);
+	block->size = (size + CUDA_PAGE - 1) & ~(CUDA_PAGE - 1);
 	err = gpu_block_add(block->gpu_block, block->size, &block->offset, why);
 	if (err)
 		return err;
