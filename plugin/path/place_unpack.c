@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/counter.h"
 #include "base/log.h"
 #include "base/param.h"
 #include "path/place_unpack.h"
@@ -333,6 +334,7 @@ static int place_unpack_finish(struct place *pl, struct place_req *req, size_t t
 		return r;
 	u->meta->cnt[req->slot] = req->n_entries;
 	release();
+	counter_add(placed_unpack, total);
 	s->finished = true;
 	while (u->oldest != u->next && u->slots[u->oldest % UNPACK_SLOTS].finished)
 		u->oldest++;
