@@ -76,6 +76,8 @@ static void send_comm_destroy(struct comm *comm)
 	int i;
 
 	comm_close(comm);
+	/* Before the requests let go of the memory that the GPU copies from. */
+	send_path_destroy(&sc->path);
 	for (i = 0; i < NET_MAX_REQUESTS; i++)
 		if (sc->reqs[i].used)
 			request_release(&sc->reqs[i]);

@@ -4,20 +4,19 @@
 
 #include "base/param.h"
 #include "base/log.h"
+#include "comm/net_internal.h"
 #include "comm/send_path.h"
 #include "path/zc_send.h"
 
 /* Zerocopy sends in a row that the kernel copied after all, until we stop asking for it. */
 #define COPIED_RUN_MAX 8
 
-void send_path_init(struct send_path *sp, struct comm *comm)
+static void init_rungs(struct send_path *sp)
 {
-	struct comm *c = comm;
+	struct comm *c = sp->comm;
 	int top = param_choice(PARAM_SEND);
 	int i, r = 0;
 
-	*sp = (struct send_path){ .comm = comm };
-	sp->zerocopy_min = (size_t)param_int(PARAM_ZEROCOPY_MIN);
 	if (top == SEND_COPY) {
 		verdict_set(&sp->no_devmem, -ENOTSUP, NULL, "%s=copy", param_env_name(PARAM_SEND));
 		sp->no_zerocopy = sp->no_devmem;
@@ -45,6 +44,45 @@ void send_path_init(struct send_path *sp, struct comm *comm)
 			    param_env_name(PARAM_SEND));
 }
 
+static bool make_stage(struct send_path *sp)
+{
+	if (!sp->stage && !sp->no_stage.err &&
+	    send_stage_create(sp->gpu, sp->comm->socks, sp->comm->n_socks, &sp->stage,
+			      &sp->no_stage) < 0)
+		sp->stage = NULL;
+	return sp->stage;
+}
+
+/*
+ * The GPU that this thread works for: NCCL's service thread has the communicator's device current (NCCL src/proxy.cc, ncclProxyService).
+ * A stage that will be wanted is made now, because memory is not to be pinned while kernels run that wait for this connection.
+ */
+static void init_stage(struct send_path *sp)
+{
+	const struct nic *nic = sp->comm->nic;
+
+	if (!net_takes_gpu(nic) || gpu_current(&sp->gpu, &sp->no_stage) < 0) {
+		sp->gpu = NULL;
+		return;
+	}
+	if (!sp->devmem || net_nic_caps(nic)->tx_devmem.err)
+		make_stage(sp);
+}
+
+void send_path_init(struct send_path *sp, struct comm *comm)
+{
+	*sp = (struct send_path){ .comm = comm };
+	sp->zerocopy_min = (size_t)param_int(PARAM_ZEROCOPY_MIN);
+	init_rungs(sp);
+	init_stage(sp);
+}
+
+void send_path_destroy(struct send_path *sp)
+{
+	send_stage_destroy(sp->stage);
+	sp->stage = NULL;
+}
+
 /*
  * Tells the ladder which path memory of this kind takes, and why no higher one; what it answers (an error when
  * NCCL_DEVMEM_REQUIRE forbids the path) holds until the path changes. So a message costs a comparison, not a lock.
@@ -63,8 +101,33 @@ static int tell_ladder(struct send_path *sp, const struct mr *mr, const struct p
 		told->result = ladder_step_down(name, DIR_SEND, wanted, path->rung, why);
 	if (told->result == 0)
 		ladder_chosen(name, DIR_SEND, path->rung,
-			      mr->type == MR_DMABUF ? "dmabuf memory" : "host memory");
+			      path == &path_send_staged ? "GPU memory through host memory"
+			      : mr->type == MR_DMABUF	? "dmabuf memory"
+							: "host memory");
 	return told->result;
+}
+
+/* GPU memory that has no send binding. */
+static int choose_staged(struct send_path *sp, struct request *req)
+{
+	const struct mr *mr = req->mr;
+	const char *name = sp->comm->nic->name;
+
+	if (!sp->gpu || gpu_ordinal(mr->gpu) != gpu_ordinal(sp->gpu)) {
+		log_err("%s: a send from memory of %s on a connection that was made without it: is its CUDA context "
+			"current in the thread that connects?",
+			name, gpu_name(mr->gpu));
+		return -ENOTSUP;
+	}
+	if (!make_stage(sp)) {
+		log_err("%s: no way to send from memory of %s: %s%s%s", name, gpu_name(mr->gpu),
+			sp->no_stage.reason, sp->no_stage.remedy[0] ? "; remedy: " : "",
+			sp->no_stage.remedy);
+		return -ENOTSUP;
+	}
+	req->path = &path_send_staged;
+	return tell_ladder(sp, mr, req->path, RUNG_DEVMEM,
+			   sp->devmem ? &mr->tx_why : &sp->no_devmem);
 }
 
 /*
@@ -83,6 +146,8 @@ int send_path_choose(struct send_path *sp, struct request *req)
 		req->path = &path_send_devmem;
 		return tell_ladder(sp, mr, req->path, RUNG_DEVMEM, NULL);
 	}
+	if (mr->gpu)
+		return choose_staged(sp, req);
 	if (mr->type == MR_DMABUF) {
 		req->path = &path_send_copy;
 		r = tell_ladder(sp, mr, req->path, RUNG_DEVMEM,
@@ -123,7 +188,7 @@ int send_path_leave(struct send_path *sp, struct request *req, int err)
 	enum rung from = req->path->rung;
 	struct verdict why;
 
-	if (from == RUNG_COPY || !req->mr->cpu || !is_path_error(err))
+	if (from == RUNG_COPY || (!req->mr->cpu && !req->mr->gpu) || !is_path_error(err))
 		return err;
 	if (err == -ENOBUFS)
 		verdict_set(
@@ -144,6 +209,8 @@ int send_path_leave(struct send_path *sp, struct request *req, int err)
 		sp->zerocopy = false;
 		sp->no_zerocopy = why;
 	}
+	if (req->mr->gpu)
+		return choose_staged(sp, req);
 	req->path = &path_send_copy;
 	return ladder_step_down(nic->name, DIR_SEND, from, RUNG_COPY, &why);
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "comm/comm.h"
+#include "path/send_stage.h"
 
 /* What was last said to the ladder about one kind of memory, and what it answered. */
 struct told {
@@ -19,6 +20,7 @@ struct told {
 /*
  * @zerocopy, @devmem: cleared for good when that path turns out not to work for this connection; @no_zerocopy, @no_devmem say why.
  * @zerocopy_min: host memory below this size is copied by choice.
+ * @gpu: whose memory may come; NULL when none will. @stage: for it where devmem does not work; @no_stage says why there is none.
  */
 struct send_path {
 	struct comm *comm;
@@ -28,11 +30,16 @@ struct send_path {
 	size_t zerocopy_min;
 	struct verdict no_devmem;
 	struct verdict no_zerocopy;
+	struct gpu *gpu;
+	struct send_stage *stage;
+	struct verdict no_stage;
 	struct told told[MR_CUDA + 1];
 };
 
 /* Finds out what @comm can do; readies its sockets for it. */
 void send_path_init(struct send_path *sp, struct comm *comm);
+/* After the last send; waits for the GPU. */
+void send_path_destroy(struct send_path *sp);
 
 /*
  * Sets @req->path to the highest rung that can move its bytes. -errno when there is none, or only one that NCCL_DEVMEM_REQUIRE

@@ -79,6 +79,8 @@ int gpu_flush(struct gpu *gpu);
 struct gpu_queue;
 
 int gpu_queue_create(struct gpu *gpu, struct gpu_queue **ret, struct verdict *why);
+/* One for gpu_queue_copy(): moves are copies in it, too. It costs less. */
+int gpu_queue_create_copies(struct gpu *gpu, struct gpu_queue **ret, struct verdict *why);
 /* Waits for what is under way. */
 void gpu_queue_destroy(struct gpu_queue *q);
 /* Copies asynchronously. @src and @dst: GPU memory, or pinned host memory. 0 or -EIO. Moves that wait are not ordered against it. */

@@ -26,7 +26,7 @@ struct queue_plan {
 
 /*
  * @last, @done: newest ticket given, newest passed. @dirty: something was given to the stream since @last.
- * @events: of ticket t at t % QUEUE_MARKS. @now: the plan that is being filled.
+ * @events: of ticket t at t % QUEUE_MARKS. @now: the plan that is being filled. @host: the plans' memory; NULL where moves are copies.
  * @err: the first error, for good.
  */
 struct gpu_queue {
@@ -65,15 +65,12 @@ static int queue_enter(struct gpu_queue *q, struct gpu_scope *ret)
 	(GATHER_PLAN_TILES * sizeof(struct gather_tile) + \
 	 GATHER_PLAN_SOURCES * sizeof(struct gather_source))
 
-/* Plans are wanted by the kernel alone. */
 static int plans_create(struct gpu_queue *q, struct verdict *why)
 {
 	uint64_t dev;
 	char *host;
 	int i, r;
 
-	if (!q->gpu->mover.kernel)
-		return 0;
 	r = gpu_host_alloc(q->gpu, QUEUE_PLANS * PLAN_BYTES, &q->host, &dev, why);
 	if (r < 0)
 		return r;
@@ -106,15 +103,14 @@ static int events_create(struct gpu_queue *q, struct verdict *why)
 	return 0;
 }
 
-int gpu_queue_create(struct gpu *gpu, struct gpu_queue **ret, struct verdict *why)
+static int queue_create(struct gpu *gpu, bool by_kernel, struct gpu_queue **ret,
+			struct verdict *why)
 {
-	struct gpu_queue *q;
+	struct gpu_queue *q = calloc(1, sizeof(*q));
 	struct gpu_scope scope;
 	cu_result r;
 	int err;
 
-	gpu_mover_choose(gpu);
-	q = calloc(1, sizeof(*q));
 	if (!q)
 		return verdict_set(why, -ENOMEM, NULL, "no memory for a GPU queue");
 	q->gpu = gpu;
@@ -131,7 +127,7 @@ int gpu_queue_create(struct gpu *gpu, struct gpu_queue **ret, struct verdict *wh
 	} else {
 		err = events_create(q, why);
 	}
-	if (err == 0)
+	if (err == 0 && by_kernel)
 		err = plans_create(q, why);
 	gpu_leave(gpu, &scope);
 	if (err < 0) {
@@ -140,6 +136,17 @@ int gpu_queue_create(struct gpu *gpu, struct gpu_queue **ret, struct verdict *wh
 	}
 	*ret = q;
 	return 0;
+}
+
+int gpu_queue_create(struct gpu *gpu, struct gpu_queue **ret, struct verdict *why)
+{
+	gpu_mover_choose(gpu);
+	return queue_create(gpu, gpu->mover.kernel != NULL, ret, why);
+}
+
+int gpu_queue_create_copies(struct gpu *gpu, struct gpu_queue **ret, struct verdict *why)
+{
+	return queue_create(gpu, false, ret, why);
 }
 
 void gpu_queue_destroy(struct gpu_queue *q)
@@ -323,7 +330,7 @@ int gpu_queue_room(struct gpu_queue *q)
 	struct gpu_scope scope;
 	int r;
 
-	if (q->err || !q->gpu->mover.kernel)
+	if (q->err || !q->host)
 		return q->err;
 	/* Mostly, without a word to the driver. */
 	if (q->plans[q->now].ticket <= q->done && !q->plans[q->now].plan.n_tiles)
@@ -379,7 +386,7 @@ int gpu_queue_move(struct gpu_queue *q, const struct gpu_move *moves, unsigned i
 	r = queue_enter(q, &scope);
 	if (r < 0)
 		return r;
-	if (n && q->gpu->mover.kernel)
+	if (n && q->host)
 		r = move_by_kernel(q, moves, n, bytes);
 	else
 		r = move_by_copy(q, moves, n);
@@ -394,7 +401,7 @@ const char *gpu_queue_mover(const struct gpu_queue *q)
 
 bool gpu_queue_is_ordered(const struct gpu_queue *q)
 {
-	return q->gpu->mover.kernel != NULL;
+	return q->host != NULL;
 }
 
 int gpu_queue_mark(struct gpu_queue *q, uint64_t *ret_ticket)

@@ -13,9 +13,12 @@
 #include "mem/token_ledger.h"
 #include "path/zc_tracker.h"
 
+struct send_slot;
+
 /*
  * Owned by one comm, used by the thread that uses the comm.
  * @zc:       send side; allocated by data_sock_enable_zerocopy(), NULL until then.
+ * @stage:    send side, for GPU memory without a send binding; the comm's (send_stage.h), NULL where there is none.
  * @pool:     receive side on devmem: where frags land (a reference is held), NULL on copy.
  * @ledger:   tokens this socket holds; exactly when @pool is set.
  * @reserved: bytes of the pool promised to this socket: three quarters for its receive queue, one for tokens held.
@@ -29,6 +32,7 @@
 struct data_sock {
 	int fd;
 	struct zc_tracker *zc;
+	struct send_slot *stage;
 	struct pool *pool;
 	struct token_ledger *ledger;
 	size_t reserved;

@@ -40,6 +40,7 @@ struct path_ops {
 extern const struct path_ops path_send_copy;
 extern const struct path_ops path_send_zerocopy;
 extern const struct path_ops path_send_devmem;
+extern const struct path_ops path_send_staged;
 extern const struct path_ops path_recv_copy;
 extern const struct path_ops path_recv_devmem;
 extern const struct path_ops path_recv_staged;
