@@ -86,11 +86,12 @@ void agent_rx_remove(struct agent *a, const void *comm)
 	free(rx);
 }
 
-void rx_posted(struct rx *rx, void *req, void *data)
+uint32_t rx_posted(struct rx *rx, void *req, void *data)
 {
-	struct rx_post *post = &rx->posts[rx->tail++ % RX_POSTS];
+	struct rx_post *post = &rx->posts[rx->tail % RX_POSTS];
 
 	*post = (struct rx_post){ .req = req, .data = data };
+	return rx->tail++;
 }
 
 ncclResult_t rx_finished(struct agent *a, struct rx *rx, void *req, size_t size, char *why)
@@ -251,12 +252,15 @@ static ncclResult_t connect_call(struct agent *a, struct call *c)
 	return res;
 }
 
-/* As NCCL has it: one zeroed object, handed to every call until there is a comm (src/transport/net.cc). */
+/*
+ * As NCCL has it: where the device type is not HOST, one zeroed object is handed to every call until there is a comm; else
+ * *dev_handle is NULL (src/transport/net.cc).
+ */
 static ncclResult_t accept_call(struct agent *a, struct call *c)
 {
 	int64_t end = monotime_ns() + (int64_t)c->a[3] * NSEC_PER_MSEC;
 	static const ncclNetDeviceHandle_v7_t blank;
-	ncclNetDeviceHandle_v7_t device = blank, *dev_handle = &device;
+	ncclNetDeviceHandle_v7_t device = blank, *dev_handle = a->unpacks ? &device : NULL;
 	void *comm = NULL, *listen = (void *)c->a[0];
 	ncclResult_t res;
 	uint64_t n = 0;
@@ -274,6 +278,10 @@ static ncclResult_t accept_call(struct agent *a, struct call *c)
 	}
 	c->a[0] = (uintptr_t)comm;
 	c->a[1] = n;
+	if (dev_handle != (a->unpacks ? &device : NULL)) {
+		fprintf(stderr, "accept set *dev_handle instead of what it points to\n");
+		return ncclNumResults;
+	}
 	if (comm && !agent_rx_add(a, comm, &device))
 		return ncclNumResults;
 	return res;
@@ -352,6 +360,8 @@ static ncclResult_t props(struct agent *a, struct call *c)
 
 	memset(&device, 0, sizeof(device));
 	res = TIMED(c, a->calls.get_properties(a->table, (int)c->a[0], &device));
+	if (c->a[0] == 0 && res == ncclSuccess)
+		a->unpacks = device.device_type != NCCL_NET_DEVICE_HOST;
 	memcpy(c->data, &device, sizeof(device));
 	c->len = sizeof(device);
 	return res;

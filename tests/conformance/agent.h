@@ -8,7 +8,7 @@
 #include <pthread.h>
 
 #include "call.h"
-#include "device_memory.h"
+#include "memory.h"
 #include "net_driver.h"
 #include "rx_view.h"
 
@@ -36,7 +36,7 @@ struct rx {
 
 /*
  * @table, @calls: of the version that is tested. @rxs: under @lock; the comm itself belongs to the progress thread.
- * @memory: kind of the buffers. @buffers: until the agent ends.
+ * @unpacks: device 0's type is not HOST: accept() gets an object to fill. @memory: kind of the buffers. @buffers: until the agent ends.
  */
 struct agent {
 	void *library;
@@ -45,9 +45,10 @@ struct agent {
 	const char *path;
 	struct net_calls calls;
 	enum device_memory_kind memory;
+	bool unpacks;
 	pthread_mutex_t lock;
 	struct rx *rxs;
-	struct device_memory buffers[AGENT_BUFFERS];
+	struct memory buffers[AGENT_BUFFERS];
 	int n_buffers;
 };
 
@@ -68,10 +69,16 @@ struct rx *agent_rx(struct agent *a, const void *comm);
 struct rx *agent_rx_add(struct agent *a, void *comm, const ncclNetDeviceHandle_v7_t *handle);
 void agent_rx_remove(struct agent *a, const void *comm);
 
-/* A receive was posted; it has finished with @size bytes: in order, sees the bytes of what is complete and says so to the plugin.
+/* A receive was posted, and is the rx_posted()th of its comm; it has finished with @size bytes: in order, sees the bytes of what is complete and says so to the plugin.
  * The answer of irecvConsumed(), or ncclInternalError with @why (of 96 bytes) when the bytes cannot be seen. */
-void rx_posted(struct rx *rx, void *req, void *data);
+uint32_t rx_posted(struct rx *rx, void *req, void *data);
 ncclResult_t rx_finished(struct agent *a, struct rx *rx, void *req, size_t size, char *why);
+
+/* Has the bytes of the receive that rx_posted() gave this number been seen, and consumed? */
+static inline bool rx_is_taken(const struct rx *rx, uint32_t number)
+{
+	return (int32_t)(rx->head - number) > 0;
+}
 
 /* ncclDebugLogger_t: keeps what the plugin says. */
 void agent_log(ncclDebugLogLevel level, unsigned long flags, const char *file, int line,
@@ -97,5 +104,8 @@ void agent_log_tail(char *buf, size_t size);
 void pattern_fill(void *buf, size_t size, uint64_t seed);
 /* The first wrong byte, or CHECK_RIGHT. */
 uint64_t pattern_check(const void *buf, size_t size, uint64_t seed);
+/* The same where messages are, which may be a GPU's memory. */
+void buffer_fill(void *buf, size_t size, uint64_t seed);
+uint64_t buffer_check(const void *buf, size_t size, uint64_t seed);
 
 #endif

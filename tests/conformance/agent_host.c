@@ -20,18 +20,13 @@
 /* Descriptors of the harness' own buffers, of all ranks in the process. */
 static int buffer_fds;
 
-static int memory_fds(const struct device_memory *m)
-{
-	return (m->dmabuf_fd >= 0) + (m->drm_fd >= 0);
-}
-
 void agent_free_buffers(struct agent *a)
 {
 	while (a->n_buffers) {
-		struct device_memory *m = &a->buffers[--a->n_buffers];
+		struct memory *m = &a->buffers[--a->n_buffers];
 
 		__atomic_fetch_sub(&buffer_fds, memory_fds(m), __ATOMIC_RELAXED);
-		device_memory_free(m);
+		memory_free(m);
 	}
 }
 
@@ -145,27 +140,26 @@ static void state(const struct agent *a, struct process_state *ret)
 
 static int alloc(struct agent *a, struct call *c)
 {
-	struct device_memory *m;
+	struct memory *m;
 	int err;
 
 	if (a->n_buffers == AGENT_BUFFERS)
 		return -ENOSPC;
 	m = &a->buffers[a->n_buffers];
-	*m = DEVICE_MEMORY_NONE;
-	err = device_memory_alloc(a->memory, c->a[0] + c->a[1], m);
+	err = memory_alloc(a->memory, c->a[0] + c->a[1], m);
 	if (err)
 		return err;
 	a->n_buffers++;
 	__atomic_fetch_add(&buffer_fds, memory_fds(m), __ATOMIC_RELAXED);
-	c->a[0] = (uintptr_t)m->addr + c->a[1];
-	c->a[1] = (uint64_t)m->dmabuf_fd;
+	c->a[0] = (uintptr_t)m->dm.addr + c->a[1];
+	c->a[1] = (uint64_t)m->dm.dmabuf_fd;
 	return 0;
 }
 
 static int dup_dmabuf(struct agent *a, struct call *c)
 {
 	for (int i = 0; i < a->n_buffers; i++) {
-		struct device_memory *m = &a->buffers[i];
+		const struct device_memory *m = &a->buffers[i].dm;
 		uintptr_t at = (uintptr_t)m->addr;
 
 		if (m->dmabuf_fd < 0 || c->a[0] < at || c->a[0] >= at + m->size)
@@ -268,10 +262,10 @@ void agent_run_host(struct agent *a, struct call *c)
 		c->res = dup_dmabuf(a, c);
 		break;
 	case OP_FILL:
-		pattern_fill((void *)c->a[0], c->a[1], c->a[2]);
+		buffer_fill((void *)c->a[0], c->a[1], c->a[2]);
 		break;
 	case OP_CHECK:
-		c->a[0] = pattern_check((void *)c->a[0], c->a[1], c->a[2]);
+		c->a[0] = buffer_check((void *)c->a[0], c->a[1], c->a[2]);
 		break;
 	case OP_STATE:
 		state(a, &st);

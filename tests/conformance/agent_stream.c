@@ -10,8 +10,8 @@
 
 #define DEPTH_MAX NCCL_NET_MAX_REQUESTS
 
-/* What lies in a receive buffer that nothing was written to. */
-#define POISON 0xa5
+/* What lies at the beginning of a receive buffer that nothing was written to. */
+static const uint8_t poison[64] = { 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5 };
 
 static uint64_t mix(uint64_t x)
 {
@@ -21,37 +21,78 @@ static uint64_t mix(uint64_t x)
 	return x ^ (x >> 31);
 }
 
-void pattern_fill(void *buf, size_t size, uint64_t seed)
+/* Bytes @from.. of a pattern; @from is a multiple of 8. */
+static void pattern_fill_from(void *buf, size_t size, uint64_t mixed, size_t from)
 {
 	uint8_t *p = buf;
-	uint64_t word;
-	size_t i;
 
-	seed = mix(seed);
-	for (i = 0; i + 8 <= size; i += 8) {
-		word = (seed + i) * 0xd1342543de82ef95ULL;
-		memcpy(p + i, &word, 8);
+	for (size_t i = 0; i < size; i += 8) {
+		uint64_t word = (mixed + from + i) * 0xd1342543de82ef95ULL;
+
+		memcpy(p + i, &word, size - i < 8 ? size - i : 8);
 	}
-	word = (seed + i) * 0xd1342543de82ef95ULL;
-	if (i < size)
-		memcpy(p + i, &word, size - i);
 }
 
-uint64_t pattern_check(const void *buf, size_t size, uint64_t seed)
+static uint64_t pattern_check_from(const void *buf, size_t size, uint64_t mixed, size_t from)
 {
 	const uint8_t *p = buf;
-	uint64_t word;
-	size_t i, n;
 
-	seed = mix(seed);
-	for (i = 0; i < size; i += 8) {
-		n = size - i < 8 ? size - i : 8;
-		word = (seed + i) * 0xd1342543de82ef95ULL;
+	for (size_t i = 0; i < size; i += 8) {
+		uint64_t word = (mixed + from + i) * 0xd1342543de82ef95ULL;
+		size_t n = size - i < 8 ? size - i : 8;
+
 		if (memcmp(p + i, &word, n) == 0)
 			continue;
 		for (size_t b = 0; b < n; b++)
 			if (p[i + b] != ((uint8_t *)&word)[b])
 				return i + b;
+	}
+	return CHECK_RIGHT;
+}
+
+void pattern_fill(void *buf, size_t size, uint64_t seed)
+{
+	pattern_fill_from(buf, size, mix(seed), 0);
+}
+
+uint64_t pattern_check(const void *buf, size_t size, uint64_t seed)
+{
+	return pattern_check_from(buf, size, mix(seed), 0);
+}
+
+/* A GPU's memory is written and read by way of this much of the CPU's; a multiple of the pattern's unit. */
+#define PART (256UL << 10)
+
+void buffer_fill(void *buf, size_t size, uint64_t seed)
+{
+	static _Thread_local uint8_t part[PART];
+
+	if (memory_is_host()) {
+		pattern_fill(buf, size, seed);
+		return;
+	}
+	for (size_t at = 0; at < size; at += PART) {
+		size_t n = size - at < PART ? size - at : PART;
+
+		pattern_fill_from(part, n, mix(seed), at);
+		memory_write((uint8_t *)buf + at, part, n);
+	}
+}
+
+uint64_t buffer_check(const void *buf, size_t size, uint64_t seed)
+{
+	static _Thread_local uint8_t part[PART];
+
+	if (memory_is_host())
+		return pattern_check(buf, size, seed);
+	for (size_t at = 0; at < size; at += PART) {
+		size_t n = size - at < PART ? size - at : PART;
+		uint64_t wrong;
+
+		memory_read(part, (const uint8_t *)buf + at, n);
+		wrong = pattern_check_from(part, n, mix(seed), at);
+		if (wrong != CHECK_RIGHT)
+			return at + wrong;
 	}
 	return CHECK_RIGHT;
 }
@@ -86,7 +127,9 @@ struct work {
 	struct rx *rx;
 	uint32_t posted;
 	void *reqs[DEPTH_MAX];
+	bool ended[DEPTH_MAX]; /* but its bytes not seen yet */
 	uint32_t seq[DEPTH_MAX];
+	uint32_t number[DEPTH_MAX];
 	uint32_t flying;
 };
 
@@ -121,19 +164,19 @@ static int stream_post(struct agent *a, struct work *w)
 	if (w->posted == s->n || w->reqs[slot])
 		return 0;
 	if (s->flags & STREAM_SEND) {
-		pattern_fill(data, size, message_seed(s, w->posted));
+		buffer_fill(data, size, message_seed(s, w->posted));
 		res = a->calls.isend(a->table, (void *)s->comm, data, size, tag, mhandle, &request);
 	} else {
 		/* As large as it may get, or as large as it is: NCCL does both. */
 		size_t room = w->posted & 1 ? size : s->slot;
 
-		memset(data, POISON, room > 64 ? 64 : room);
+		memory_write(data, poison, room > sizeof(poison) ? sizeof(poison) : room);
 		if (s->flags & STREAM_OPTIONAL)
 			request = (void *)(uintptr_t)NCCL_NET_OPTIONAL_RECV_COMPLETION;
 		res = a->calls.irecv(a->table, (void *)s->comm, 1, &data, &room, &tag, &mhandle,
 				     &request);
 		if (res == ncclSuccess && request)
-			rx_posted(w->rx, request, data);
+			w->number[slot] = rx_posted(w->rx, request, data);
 	}
 	if (res != ncclSuccess) {
 		stream_wrong(w, res, s->flags & STREAM_SEND ? "isend failed" : "irecv failed");
@@ -166,13 +209,13 @@ static void stream_flush(struct agent *a, struct work *w, void *data, int size)
 		stream_wrong(w, ncclNumResults, "iflush did not end within 5 s");
 }
 
-static void stream_take(struct agent *a, struct work *w, uint32_t slot, int size)
+/* A receive has ended: is what test() said right? */
+static void stream_ended(struct agent *a, struct work *w, uint32_t slot, int size)
 {
 	struct stream *s = w->s;
 	size_t expected = message_size(s, w->seq[slot]);
 	char why[96] = "";
 	ncclResult_t res;
-	uint64_t at;
 
 	if (!(s->flags & STREAM_NO_SIZES) && (size < 0 || (size_t)size != expected)) {
 		snprintf(why, sizeof(why), "message %u: size %d reported, %zu sent", w->seq[slot],
@@ -183,11 +226,18 @@ static void stream_take(struct agent *a, struct work *w, uint32_t slot, int size
 	if ((s->flags & STREAM_FLUSH) && expected)
 		stream_flush(a, w, slot_at(w, slot), (int)expected);
 	res = rx_finished(a, w->rx, w->reqs[slot], expected, why);
-	if (res != ncclSuccess) {
+	if (res != ncclSuccess)
 		stream_wrong(w, res, why);
-		return;
-	}
-	at = pattern_check(slot_at(w, slot), expected, message_seed(s, w->seq[slot]));
+}
+
+/* Its bytes can be seen: those of an earlier receive that ended later come first. */
+static void stream_check(struct work *w, uint32_t slot)
+{
+	struct stream *s = w->s;
+	size_t expected = message_size(s, w->seq[slot]);
+	uint64_t at = buffer_check(slot_at(w, slot), expected, message_seed(s, w->seq[slot]));
+	char why[96];
+
 	if (at == CHECK_RIGHT)
 		return;
 	snprintf(why, sizeof(why), "message %u of %zu bytes: byte %llu is wrong", w->seq[slot],
@@ -195,7 +245,29 @@ static void stream_take(struct agent *a, struct work *w, uint32_t slot, int size
 	stream_wrong(w, ncclNumResults, why);
 }
 
-/* 1 something ended. A message is checked when all before it have ended, because of the view. */
+static int stream_free(struct work *w, uint32_t slot)
+{
+	w->reqs[slot] = NULL;
+	w->ended[slot] = false;
+	w->flying--;
+	w->s->done++;
+	return 1;
+}
+
+static int stream_collect(struct work *w)
+{
+	int moved = 0;
+
+	for (uint32_t slot = 0; slot < w->s->depth; slot++) {
+		if (!w->ended[slot] || !rx_is_taken(w->rx, w->number[slot]))
+			continue;
+		stream_check(w, slot);
+		moved |= stream_free(w, slot);
+	}
+	return moved;
+}
+
+/* 1 something ended. */
 static int stream_test(struct agent *a, struct work *w)
 {
 	struct stream *s = w->s;
@@ -207,7 +279,7 @@ static int stream_test(struct agent *a, struct work *w)
 		int done = 0, size = -1;
 		ncclResult_t res;
 
-		if (!w->reqs[slot])
+		if (!w->reqs[slot] || w->ended[slot])
 			continue;
 		res = a->calls.test(w->reqs[slot], &done,
 				    s->flags & STREAM_NO_SIZES ? NULL : &size);
@@ -217,12 +289,13 @@ static int stream_test(struct agent *a, struct work *w)
 		}
 		if (!done)
 			continue;
-		if (!(s->flags & STREAM_SEND))
-			stream_take(a, w, slot, size);
-		w->reqs[slot] = NULL;
-		w->flying--;
-		s->done++;
-		moved = 1;
+		if (s->flags & STREAM_SEND) {
+			moved = stream_free(w, slot);
+			continue;
+		}
+		stream_ended(a, w, slot, size);
+		w->ended[slot] = true;
+		moved |= stream_collect(w);
 	}
 	return moved;
 }

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "device_memory.h"
+#include "memory.h"
 
 #define CASE_SKIP 77
 

@@ -84,18 +84,19 @@ void link_connect(struct link *l, struct rank *tx, struct rank *rx, size_t misal
 
 uint64_t side_register(struct rank *r, uint64_t comm, uint64_t buf, size_t size)
 {
-	struct call c = { .a = { comm, buf, size, NCCL_PTR_HOST } };
+	int type = conf.memory == MEMORY_CUDA ? NCCL_PTR_CUDA : NCCL_PTR_HOST;
+	struct call c = { .a = { comm, buf, size, (uint64_t)type } };
+	struct call fd = { .a = { buf } };
 
-	if (conf.memory == DEVICE_MEMORY_HOST) {
-		rank_call(r, &c, ON_SERVICE, OP_REG);
-		EXPECT(c.res, ncclSuccess, "regMr");
-	} else {
-		c.a[0] = buf;
-		rank_call(r, &c, ON_APP, OP_DUP_DMABUF);
-		CHECK(c.res == 0, "no dmabuf of the buffer");
-		c = (struct call){ .a = { comm, buf, size, 0, c.a[0] } };
+	rank_call(r, &fd, ON_APP, OP_DUP_DMABUF);
+	if (fd.res == 0) {
+		c.a[3] = 0;
+		c.a[4] = fd.a[0];
 		rank_call(r, &c, ON_SERVICE, OP_REG_DMABUF);
 		EXPECT(c.res, ncclSuccess, "regMrDmaBuf");
+	} else {
+		rank_call(r, &c, ON_SERVICE, OP_REG);
+		EXPECT(c.res, ncclSuccess, "regMr");
 	}
 	CHECK(c.a[0], "a registration without an mhandle: NCCL takes it for a refusal");
 	return c.a[0];

@@ -30,7 +30,7 @@ static const char usage[] =
 	"  --case PATTERN    only cases that begin with it; more than once for several\n"
 	"  --skip PATTERN    not those\n"
 	"  --interface NAME  the plugin's device of this name (default: its first)\n"
-	"  --memory KIND     buffers: host, udmabuf, dmaheap, drm; all but host are registered as dmabufs (host)\n"
+	"  --memory KIND     buffers: host, udmabuf, dmaheap, drm, cuda; all but host are registered as dmabufs (host)\n"
 	"  --processes N     1: both ranks of a case in one process, 2: in two (1, where the case leaves the choice)\n"
 	"  --netns A,B       rank 0 in network namespace A, rank 1 in B (two processes)\n"
 	"  --leak-command C  its output after each case has to be what it was at the start\n"
@@ -134,6 +134,8 @@ static int serve(int number, int fd)
 	fcntl(fd, F_SETFD, FD_CLOEXEC);
 	if (enter_netns(number))
 		return 1;
+	if (memory_open(conf.memory))
+		return 1;
 	agent_log_live = number;
 	agent_init(&agent, conf.plugin, conf.memory);
 	if (worker_serve(&agent, fd))
@@ -149,6 +151,8 @@ static int run_case(const struct conf_case *c)
 
 	if (enter_netns(0))
 		return 1;
+	if (memory_open(conf.memory))
+		conf_skip("no memory of kind %s", memory_name(conf.memory));
 	/* A plugin that raises it kills NCCL's program: that has to show. */
 	signal(SIGPIPE, SIG_DFL);
 	ranks_start(c->flags & CASE_ONE ? 1 : 2, processes);
@@ -261,8 +265,9 @@ int main(int argc, char **argv)
 			conf.interface = optarg;
 			break;
 		case OPT_MEMORY:
-			if (device_memory_parse(optarg, &conf.memory)) {
-				fprintf(stderr, "--memory %s: host, udmabuf, dmaheap or drm\n",
+			if (memory_parse(optarg, &conf.memory)) {
+				fprintf(stderr,
+					"--memory %s: host, udmabuf, dmaheap, drm or cuda\n",
 					optarg);
 				return 2;
 			}

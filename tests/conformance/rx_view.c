@@ -32,5 +32,12 @@ const struct rx_view rx_view_direct = {
 
 const struct rx_view *rx_view_for(ncclNetDeviceType type)
 {
-	return type == NCCL_NET_DEVICE_HOST ? &rx_view_direct : NULL;
+	switch (type) {
+	case NCCL_NET_DEVICE_HOST:
+		return &rx_view_direct;
+	case NCCL_NET_DEVICE_UNPACK:
+		return &rx_view_unpack;
+	default:
+		return NULL;
+	}
 }

@@ -26,5 +26,6 @@ struct rx_view {
 const struct rx_view *rx_view_for(ncclNetDeviceType type);
 
 extern const struct rx_view rx_view_direct;
+extern const struct rx_view rx_view_unpack;
 
 #endif

@@ -12,6 +12,7 @@ static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 
+	memory_thread_init();
 	pthread_mutex_lock(&w->lock);
 	while (!w->stop) {
 		struct call *c = w->call;
