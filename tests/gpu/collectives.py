@@ -3,8 +3,8 @@
 """One rank of the collectives: checks each against a reference worked out here, then times it, and writes JSON.
 
 Operations, sizes and bus bandwidth are as in nccl-tests: the size is that of the larger buffer, in bytes. Each case is checked before
-and after it is timed, each time with other values, and the output is poisoned first, so that neither bytes left over
-nor bytes never written can pass. With --backend gloo the same runs on the CPU: gloo does not have all operations, so there they
+and after it is timed, each time with other values, and the last timed call too; the output is poisoned first, so that neither bytes
+left over nor bytes never written can pass. With --backend gloo the same runs on the CPU: gloo does not have all operations, so there they
 are put together from sends and receives, and what is tested is this program, not gloo."""
 
 import sys
@@ -136,25 +136,36 @@ class Case:
         self.go(root)
         r.sync()
         seconds = time.perf_counter() - started
+        self.look(salt)
+        self.result["digests"].append(t.digest(self.out, self.dtype))
+        return seconds
+
+    def look(self, salt):
+        """Compares the output with what it has to be."""
+        t, r = self.t, self.r
         wrong, first = t.verify(self.out, self.op, self.dtype, r.world, r.rank, salt)
         if not t.guard_is_whole(self.full, self.dtype):
             wrong, first = wrong + 1, first or "bytes behind the end of the output were written"
         self.result["wrong"] += wrong
         self.result["first_wrong"] = self.result["first_wrong"] or first
-        self.result["digests"].append(t.digest(self.out, self.dtype))
-        return seconds
 
     def measure(self, seconds, most):
-        """Times as many calls as fit in @seconds, 1 to @most."""
-        r = self.r
+        """Times as many calls as fit in @seconds, 1 to @most. The last of them is looked at as well, except all_reduce's, which torch has
+        in place only: it goes on adding."""
+        r, root = self.r, self.t.root_of(1, self.r.world)
+        in_place = self.op == "all_reduce" or (self.op == "broadcast" and r.rank == root)
         once = r.slowest(self.check(1))
         iterations = r.from_first(max(1, min(most, int(seconds / max(once, 1e-6)))))
+        if not in_place:
+            self.t.poison(self.full, self.dtype)
         r.barrier()
         started = time.perf_counter()
         for _ in range(iterations):
-            self.go(0)
+            self.go(root)
         r.sync()
         took = r.slowest(time.perf_counter() - started) / iterations
+        if self.op != "all_reduce":
+            self.look(1)
         self.check(2)
         self.result.update(iterations=iterations, seconds=took, busbw=self.size * bus_factor(self.op, r.world) / took / 1e9)
 

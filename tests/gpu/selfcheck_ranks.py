@@ -175,7 +175,7 @@ class Gloo(Ranks):
         self.assertEqual(ends, ["exit status 1"] * 2, texts)
         wrong = {x["op"]: (x["wrong"], x["first_wrong"]) for x in ranks[0]["results"] if x["wrong"]}
         self.assertEqual(set(wrong), {"sendrecv", "all_to_all"})
-        self.assertEqual(wrong["sendrecv"][0], 2 * 258)
+        self.assertEqual(wrong["sendrecv"][0], 3 * 258)
         self.assertIn("behind the end", wrong["all_to_all"][1])
 
     def test_out_of_time_and_too_large(self):
