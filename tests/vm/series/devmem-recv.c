@@ -14,7 +14,7 @@
 #include <sys/time.h>
 
 #include "endpoint.h"
-#include "uring.h"
+#include "recv_call.h"
 
 enum { LINEAR = 1 << 20, CONTROL = 256 << 10, MAX_HELD = 1 << 20 };
 
@@ -27,6 +27,7 @@ static struct options {
 	size_t pool, hold, chunk;
 	uint32_t rx_page_size;
 	enum release release;
+	enum recv_how how;
 	bool heap, nonblock, storm, bind_only;
 	int queue;
 } opt = { .pool = 16 << 20, .chunk = 1 << 20, .queue = 3 };
@@ -119,26 +120,6 @@ static void result_check(size_t frags)
 		die("recvmsg freed %u of %zu", freed, frags);
 }
 
-static ssize_t receive_by_uring(int fd, struct msghdr *msg, int flags)
-{
-	struct io_uring_sqe sqe = {
-		.opcode = IORING_OP_RECVMSG,
-		.fd = fd,
-		.addr = (uintptr_t)msg,
-		.len = 1,
-		.msg_flags = (uint32_t)flags,
-	};
-	struct io_uring_cqe cqe;
-
-	uring_submit(&r.uring, &sqe, 0);
-	uring_next(&r.uring, &cqe, true);
-	if (cqe.res < 0) {
-		errno = -cqe.res;
-		return -1;
-	}
-	return cqe.res;
-}
-
 /* A multishot receive has no place of its own for a request: refused. The same without the flag
  * gets as far as looking for a buffer, and there is none.
  */
@@ -177,10 +158,10 @@ static ssize_t receive(int fd, struct msghdr *msg, size_t keep)
 		msg->msg_control = r.control;
 		msg->msg_controllen = sizeof(r.control);
 		r.recvmsgs++;
-		if (opt.release == BY_URING)
-			n = receive_by_uring(fd, msg, flags);
-		else
-			n = recvmsg(fd, msg, flags);
+		n = recv_call(opt.release == BY_URING ? RECV_URING : opt.how, &r.uring, fd, msg,
+			      flags);
+		if (n < 0)
+			errno = (int)-n;
 		if (frags)
 			result_check(frags);
 		if (n >= 0 || (errno != EAGAIN && errno != EINTR))
@@ -251,7 +232,7 @@ static void options_parse(int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "i:n:m:H:c:q:N:r:hsSb")) != -1) {
+	while ((c = getopt(argc, argv, "i:n:m:H:c:q:N:r:hsSb3")) != -1) {
 		switch (c) {
 		case 'i':
 			opt.ifname = optarg;
@@ -291,6 +272,9 @@ static void options_parse(int argc, char **argv)
 		case 'b':
 			opt.bind_only = true;
 			break;
+		case '3':
+			opt.how = RECV_32;
+			break;
 		default:
 			goto usage;
 		}
@@ -305,7 +289,7 @@ usage:
 	      "  -N bytes   of a niov		-q queue     to bind (3)\n"
 	      "  -c bytes   a receive (1 MiB)	-H frags     to keep back\n"
 	      "  -s         do not block	-S           a signal every 0.7 ms\n"
-	      "  -b         bind, say so, end\n",
+	      "  -b         bind, say so, end	-3           receive as a 32-bit program\n",
 	      stderr);
 	exit(2);
 }

@@ -13,6 +13,7 @@
 
 #include "../../../include/uapi/series.h"
 #include "endpoint.h"
+#include "recv_call.h"
 
 enum { ETOOSMALL = 525, LINEAR = 1 << 20, CONTROL = 256 << 10, MAX_HELD = 1024 };
 enum { MAX_RUN = 63, MAX_ENTRIES = MAX_RUN, WAIT_MS = 20000 };
@@ -23,6 +24,7 @@ static struct options {
 	size_t pool, hold, chunk, control;
 	uint32_t rx_page_size;
 	int queue;
+	enum recv_how how;
 	bool in_recvmsg, heap, peek, toggle, misuse, odd, probe_only;
 } opt = { .pool = 16 << 20, .chunk = 1 << 20, .control = CONTROL, .queue = 3 };
 
@@ -36,6 +38,7 @@ struct held {
 static struct receiver {
 	struct dmabuf buf;
 	struct binding bind;
+	struct uring uring;
 	struct held held[MAX_HELD]; /* ring */
 	size_t head, n_held;
 	uint8_t *linear;
@@ -298,9 +301,8 @@ static ssize_t receive(int fd, size_t chunk, size_t control, int flags)
 	/* room for the answer comes on top */
 	msg.msg_controllen = asked ? sizeof(r.control) : control;
 	r.receives++;
-	n = recvmsg(fd, &msg, flags | MSG_SOCK_DEVMEM | (asked ? MSG_SOCK_DEVMEM_DONTNEED : 0));
-	if (n < 0)
-		n = -errno;
+	n = recv_call(opt.how, &r.uring, fd, &msg,
+		      flags | MSG_SOCK_DEVMEM | (asked ? MSG_SOCK_DEVMEM_DONTNEED : 0));
 	if (asked) {
 		memcpy(&freed, CMSG_DATA((struct cmsghdr *)r.control), sizeof(freed));
 		if (freed != asked)
@@ -395,7 +397,7 @@ static void options_parse(int argc, char **argv)
 {
 	int c;
 
-	while ((c = getopt(argc, argv, "i:n:m:H:c:C:q:N:r:u:x:hptwoP")) != -1) {
+	while ((c = getopt(argc, argv, "i:n:m:H:c:C:q:N:r:u:x:hptwoPU3")) != -1) {
 		switch (c) {
 		case 'i':
 			opt.ifname = optarg;
@@ -445,6 +447,12 @@ static void options_parse(int argc, char **argv)
 		case 'o':
 			opt.odd = true;
 			break;
+		case 'U':
+			opt.how = RECV_URING;
+			break;
+		case '3':
+			opt.how = RECV_32;
+			break;
 		case 'P':
 			opt.probe_only = true;
 			break;
@@ -466,6 +474,7 @@ usage:
 	      "  -H tokens  to keep back	-o           reads of odd sizes\n"
 	      "  -p         peek first		-t           option off and on in turn\n"
 	      "  -w         what is wrong, too\n"
+	      "  -U         receive by io_uring	-3           as a 32-bit program\n"
 	      "  -x bytes   exit then, as it is	-u bytes     then unbind, with tokens held\n",
 	      stderr);
 	exit(2);
@@ -490,6 +499,8 @@ int main(int argc, char **argv)
 	r.linear = malloc(LINEAR);
 	if (!r.linear)
 		die("memory");
+	if (opt.how == RECV_URING)
+		uring_make(&r.uring, 8);
 	fd = connection_make(opt.ifname, opt.address, true);
 	if (run_set(fd, 1))
 		die("SO_DEVMEM_RUN");
