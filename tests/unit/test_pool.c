@@ -3,7 +3,7 @@
  * The receive pool's book-keeping, with the NIC and the memory played by the test.
  *
  * unit-libs: devmem_mem
- * unit-wrap: nic_rx_bind nic_rx_release nic_rx_queues mem_block_alloc mem_block_free
+ * unit-wrap: nic_rx_bind nic_rx_release nic_rx_queues mem_block_alloc mem_block_free mem_block_alloc_cuda gpu_host_register gpu_host_unregister gpu_block_stage
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -76,7 +76,9 @@ int __wrap_mem_block_alloc(const struct memory_provider *p, size_t size, struct 
 	if (err)
 		return verdict_set(why, err, "", "%s fails", p->name);
 	n_allocs++;
-	*ret = (struct mem_block){ .provider = p, .dmabuf_fd = 99, .size = size };
+	*ret = (struct mem_block){
+		.provider = p, .dmabuf_fd = 99, .size = size, .cpu = (uint8_t *)tried
+	};
 	return 0;
 }
 
@@ -84,6 +86,63 @@ void __wrap_mem_block_free(struct mem_block *block)
 {
 	n_frees++;
 	*block = (struct mem_block){ .dmabuf_fd = -1 };
+}
+
+/* The GPU is played, too. */
+static int cuda_err, register_err;
+static int n_registered;
+static char gpu_here;
+#define GPU   ((struct gpu *)&gpu_here)
+#define STAGE ((struct stage *)&gpu_here)
+
+int __wrap_mem_block_alloc_cuda(struct gpu *gpu, size_t size, struct mem_block *ret,
+				struct verdict *why);
+int __wrap_gpu_host_register(struct gpu *gpu, void *host, size_t size, uint64_t *ret_dev,
+			     struct verdict *why);
+void __wrap_gpu_host_unregister(struct gpu *gpu, void *host);
+struct stage *__wrap_gpu_block_stage(const struct gpu_block *b);
+
+int __wrap_mem_block_alloc_cuda(struct gpu *gpu, size_t size, struct mem_block *ret,
+				struct verdict *why)
+{
+	assert_ptr_equal(gpu, GPU);
+	strcat(tried, "cuda ");
+	if (cuda_err)
+		return verdict_set(why, cuda_err, "cure", "cuda fails");
+	n_allocs++;
+	*ret = (struct mem_block){ .provider = &provider_cuda,
+				   .dmabuf_fd = 99,
+				   .size = size,
+				   .priv = 4096,
+				   .offset = 64,
+				   .gpu_block = (struct gpu_block *)&gpu_here };
+	return 0;
+}
+
+int __wrap_gpu_host_register(struct gpu *gpu, void *host, size_t size, uint64_t *ret_dev,
+			     struct verdict *why)
+{
+	(void)size;
+	assert_ptr_equal(gpu, GPU);
+	assert_non_null(host);
+	if (register_err)
+		return verdict_set(why, register_err, "", "not this memory");
+	n_registered++;
+	*ret_dev = 8192;
+	return 0;
+}
+
+void __wrap_gpu_host_unregister(struct gpu *gpu, void *host)
+{
+	assert_ptr_equal(gpu, GPU);
+	assert_non_null(host);
+	n_registered--;
+}
+
+struct stage *__wrap_gpu_block_stage(const struct gpu_block *b)
+{
+	assert_ptr_equal(b, &gpu_here);
+	return STAGE;
 }
 
 static int setup(void **state)
@@ -95,6 +154,7 @@ static int setup(void **state)
 	memset(bind_err, 0, sizeof(bind_err));
 	n_binds = n_releases = n_allocs = n_frees = 0;
 	dmaheap_err = udmabuf_err = drm_err = 0;
+	cuda_err = register_err = n_registered = 0;
 	tried[0] = '\0';
 	pool_reset();
 	return 0;
@@ -274,6 +334,122 @@ static void test_reserve(void **state)
 	pool_put(a);
 }
 
+/* A GPU's pool is in its memory, and another than the host's on the same NIC. */
+static void test_gpu_pool(void **state)
+{
+	struct pool *host, *of_gpu, *same;
+	struct verdict why;
+
+	(void)state;
+	assert_ok(pool_get(&nics[0], NULL, &host, &why));
+	assert_string_equal(tried, "dmaheap ");
+	assert_ok(pool_get(&nics[0], GPU, &of_gpu, &why));
+	assert_string_equal(tried, "dmaheap cuda ");
+	assert_ptr_not_equal(host, of_gpu);
+	assert_null(host->gpu);
+	assert_null(host->stage);
+	assert_ptr_equal(of_gpu->gpu, GPU);
+	assert_ptr_equal(of_gpu->stage, STAGE);
+	assert_int_equal(of_gpu->block.offset, 64);
+	assert_ok(pool_get(&nics[0], GPU, &same, &why));
+	assert_ptr_equal(of_gpu, same);
+	pool_put(same);
+	n_frees = n_allocs - 1;
+	pool_put(of_gpu);
+	n_frees = n_allocs - 1;
+	pool_put(host);
+}
+
+/* Without a NIC there is nothing to bind. */
+static void test_staged_pool(void **state)
+{
+	struct pool *a, *b, *bound;
+	struct verdict why;
+
+	(void)state;
+	assert_ok(pool_get_staged(GPU, &a, &why));
+	assert_ok(pool_get_staged(GPU, &b, &why));
+	assert_ptr_equal(a, b);
+	assert_null(a->rx);
+	assert_ptr_equal(a->stage, STAGE);
+	assert_int_equal(n_binds, 0);
+	assert_ok(pool_get(&nics[0], GPU, &bound, &why));
+	assert_ptr_not_equal(a, bound);
+	n_allocs = 1;
+	n_frees = 0;
+	pool_put(bound);
+	pool_put(b);
+	pool_put(a);
+	assert_int_equal(n_releases, 1);
+
+	setup(state);
+	cuda_err = -ENOMEM;
+	assert_int_equal(pool_get_staged(GPU, &a, &why), -ENOMEM);
+	/* Not remembered: memory may be free the next time. */
+	cuda_err = 0;
+	assert_ok(pool_get_staged(GPU, &a, &why));
+	pool_put(a);
+}
+
+/* A GPU that exports nothing reads a pool in host memory; any other failure is the answer. */
+static void test_gpu_that_does_not_export(void **state)
+{
+	struct verdict why;
+	struct pool *a;
+
+	(void)state;
+	cuda_err = -ENOTSUP;
+	assert_ok(pool_get(&nics[0], GPU, &a, &why));
+	assert_string_equal(tried, "cuda udmabuf ");
+	assert_ptr_equal(a->gpu, GPU);
+	assert_null(a->stage);
+	assert_int_equal(a->block.priv, 8192);
+	assert_int_equal(n_registered, 1);
+	assert_logged("t0: receive pool in host memory: cuda fails; remedy: cure");
+	pool_put(a);
+	assert_int_equal(n_registered, 0);
+
+	setup(state);
+	cuda_err = -ENOTSUP;
+	register_err = -EINVAL;
+	assert_int_equal(pool_get(&nics[0], GPU, &a, &why), -ENOTSUP);
+	assert_string_equal(why.reason, "cuda fails");
+	assert_string_equal(why.remedy, "cure");
+	assert_int_equal(n_frees, n_allocs);
+	/* Remembered for this GPU; the host's pool is another matter. */
+	assert_int_equal(pool_get(&nics[0], GPU, &a, &why), -ENOTSUP);
+	assert_string_equal(tried, "cuda udmabuf ");
+	n_allocs = n_frees = 0;
+	assert_ok(pool_get(&nics[0], NULL, &a, &why));
+	pool_put(a);
+
+	setup(state);
+	cuda_err = -ENOMEM;
+	assert_int_equal(pool_get(&nics[0], GPU, &a, &why), -ENOMEM);
+	assert_string_equal(tried, "cuda ");
+}
+
+static void test_named_memory_and_gpus(void **state)
+{
+	struct verdict why;
+	struct pool *a;
+
+	(void)state;
+	setenv("NCCL_DEVMEM_POOL_MEMORY", "cuda", 1);
+	param_load();
+	assert_int_equal(pool_get(&nics[0], NULL, &a, &why), -EINVAL);
+	assert_non_null(strstr(why.remedy, "NCCL_DEVMEM_POOL_MEMORY"));
+	assert_ok(pool_get(&nics[0], GPU, &a, &why));
+	pool_put(a);
+	setenv("NCCL_DEVMEM_POOL_MEMORY", "udmabuf", 1);
+	param_load();
+	n_allocs = n_frees = 0;
+	assert_ok(pool_get(&nics[0], GPU, &a, &why));
+	assert_int_equal(n_registered, 1);
+	pool_put(a);
+	assert_int_equal(n_registered, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +462,10 @@ int main(void)
 		cmocka_unit_test_setup(test_nic_refuses, setup),
 		cmocka_unit_test_setup(test_failure_is_remembered, setup),
 		cmocka_unit_test_setup(test_reserve, setup),
+		cmocka_unit_test_setup(test_gpu_pool, setup),
+		cmocka_unit_test_setup(test_staged_pool, setup),
+		cmocka_unit_test_setup(test_gpu_that_does_not_export, setup),
+		cmocka_unit_test_setup(test_named_memory_and_gpus, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
