@@ -4,7 +4,7 @@
  * on memfds that fstatfs() is made to call dmabufs, which the code under test cannot tell apart.
  *
  * unit-libs: devmem_mem
- * unit-wrap: nic_tx_bind nic_tx_id nic_tx_release fstatfs
+ * unit-wrap: nic_tx_bind nic_tx_id nic_tx_release fstatfs gpu_of_pointer gpu_sees_host gpu_name
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,6 +36,34 @@ int __wrap_fstatfs(int fd, struct statfs *st);
 int __wrap_nic_tx_bind(const struct nic *nic, int fd, struct nic_tx **ret, struct verdict *why);
 uint32_t __wrap_nic_tx_id(const struct nic_tx *tx);
 void __wrap_nic_tx_release(struct nic_tx *tx);
+
+/* A GPU, played: whose memory begins at GPU_MEMORY. */
+static char gpu_here;
+#define GPU	   ((struct gpu *)&gpu_here)
+#define GPU_MEMORY ((uint8_t *)0x7f0000000000)
+
+int __wrap_gpu_of_pointer(const void *p, struct gpu **ret);
+bool __wrap_gpu_sees_host(const void *p);
+const char *__wrap_gpu_name(const struct gpu *gpu);
+
+int __wrap_gpu_of_pointer(const void *p, struct gpu **ret)
+{
+	if ((const uint8_t *)p < GPU_MEMORY || (const uint8_t *)p >= GPU_MEMORY + PAGES(16))
+		return -ENODEV;
+	*ret = GPU;
+	return 0;
+}
+
+bool __wrap_gpu_sees_host(const void *p)
+{
+	return p == &gpu_here;
+}
+
+const char *__wrap_gpu_name(const struct gpu *gpu)
+{
+	assert_ptr_equal(gpu, GPU);
+	return "GPU 0";
+}
 
 int __wrap_fstatfs(int fd, struct statfs *st)
 {
@@ -351,6 +379,60 @@ static void test_threads(void **state)
 	close(shared_fd);
 }
 
+static void test_gpu_memory(void **state)
+{
+	struct mr *mr = NULL;
+	char plain;
+
+	(void)state;
+	assert_int_equal(mr_register_cuda(&plain, 1, &mr), -ENOTSUP);
+	assert_null(mr);
+	assert_ok(mr_register_cuda(GPU_MEMORY + 100, 4096, &mr));
+	assert_int_equal(mr->type, MR_CUDA);
+	assert_ptr_equal(mr->gpu, GPU);
+	assert_null(mr_cpu(mr, GPU_MEMORY + 100));
+	assert_null(mr->tx);
+	assert_int_not_equal(mr->tx_why.err, 0);
+	assert_non_null(strstr(mr->tx_why.remedy, "NCCL_DMABUF_ENABLE"));
+	assert_true(mr_contains(mr, GPU_MEMORY + 100, 4096));
+	assert_false(mr_contains(mr, GPU_MEMORY + 99, 2));
+	mr_put(mr);
+
+	assert_ok(mr_register_host(&gpu_here, 1, &mr));
+	assert_true(mr->pinned);
+	assert_null(mr->gpu);
+	mr_put(mr);
+	assert_ok(mr_register_host(&plain, 1, &mr));
+	assert_false(mr->pinned);
+	mr_put(mr);
+}
+
+/* The CPU leaves it alone, and what cannot be bound for sending is the GPU's to move. */
+static void test_gpu_dmabuf(void **state)
+{
+	struct verdict why = { 0 };
+	int fd = buffer(PAGES(4));
+	struct mr *mr;
+
+	(void)state;
+	assert_ok(mr_register_dmabuf(GPU_MEMORY, PAGES(2), 4096, fd, &nics[0], &mr, &why));
+	assert_int_equal(mr->type, MR_DMABUF);
+	assert_ptr_equal(mr->gpu, GPU);
+	assert_null(mr->cpu);
+	assert_non_null(mr->tx);
+	assert_int_equal(mr->offset, 4096);
+	mr_put(mr);
+	bind_err = -EOPNOTSUPP;
+	assert_ok(mr_register_dmabuf(GPU_MEMORY, PAGES(2), 0, fd, &nics[0], &mr, &why));
+	assert_null(mr->tx);
+	assert_int_equal(mr->tx_why.err, -EOPNOTSUPP);
+	mr_put(mr);
+	assert_ok(mr_register_dmabuf(GPU_MEMORY, PAGES(2), 0, fd, NULL, &mr, &why));
+	assert_null(mr->tx);
+	mr_put(mr);
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -364,6 +446,8 @@ int main(void)
 		cmocka_unit_test_setup(test_nothing_can_move_it, setup),
 		cmocka_unit_test_setup(test_true_dmabuf, setup),
 		cmocka_unit_test_setup(test_threads, setup),
+		cmocka_unit_test_setup(test_gpu_memory, setup),
+		cmocka_unit_test_setup(test_gpu_dmabuf, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
