@@ -40,7 +40,7 @@ void __wrap_nic_tx_release(struct nic_tx *tx);
 /* A GPU, played: whose memory begins at GPU_MEMORY. */
 static char gpu_here;
 #define GPU	   ((struct gpu *)&gpu_here)
-#define GPU_MEMORY ((uint8_t *)0x7f0000000000)
+#define GPU_MEMORY ((uint8_t *)0x7e0000000000)
 
 int __wrap_gpu_of_pointer(const void *p, struct gpu **ret);
 bool __wrap_gpu_sees_host(const void *p);
