@@ -191,8 +191,9 @@ def verdict(f, programs):
     if "why" in c:
         return "skip", c["why"]
     if c.get("compute_mode"):
-        return "skip", (f"{c['name']} is in compute mode {COMPUTE_MODES.get(c['compute_mode'], c['compute_mode'])}, and two processes are to "
-                        "share it: its administrator would have to set it to default")
+        mode = COMPUTE_MODES.get(c["compute_mode"], c["compute_mode"])
+        return "skip", (f"{c['name']} is in compute mode {mode}, and two processes are to share it: its administrator would have to set "
+                        "it to default")
     p = f["plugin"]
     if "why" in p:
         kind = "skip" if p.get("missing_library", True) else "fail"

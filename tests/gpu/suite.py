@@ -62,7 +62,8 @@ def size_list(text):
     except ValueError as e:
         raise argparse.ArgumentTypeError("sizes are numbers of bytes with commas; K, M and G multiply by 1024") from e
     if min(sizes) < 1 or max(sizes) > 2 * GIB or max(sizes) < TELLING_SIZE:
-        raise argparse.ArgumentTypeError("sizes go from 1 to 2G, and one has to be 1M or more: small messages take the same way in all modes")
+        raise argparse.ArgumentTypeError("sizes go from 1 to 2G, and one has to be 1M or more: small messages take the same way in "
+                                         "all modes")
     return sizes
 
 
@@ -87,7 +88,8 @@ def options():
     p.add_argument("--dtypes", type=comma_list(("fp32", "bf16")), default=["fp32", "bf16"], help="(both) fp32, bf16")
     p.add_argument("--sizes", type=size_list, default=list(collectives.SIZES), help="bytes (8 B to 1 GiB)")
     p.add_argument("--rounds", type=int, default=3, help="how often each mode is run, in turn (%(default)s)")
-    p.add_argument("--time", type=int, default=1200, help="seconds for everything, about; large sizes are timed less often, then (%(default)s)")
+    p.add_argument("--time", type=int, default=1200, 
+                   help="seconds for everything, about; large sizes are timed less often when it is short (%(default)s)")
     p.add_argument("--iterations", type=int, default=collectives.ITERATIONS, help="timed calls of a case at most (%(default)s)")
     p.add_argument("--steps", type=int, default=200, help="training steps; 0: no training (%(default)s)")
     p.add_argument("--hidden", type=int, default=1024, help="width of the network that is trained (%(default)s)")
@@ -97,7 +99,8 @@ def options():
     p.add_argument("--write", nargs="?", const=str(ROOT / table.DOCUMENT), metavar="FILE", help=f"write the results ({table.DOCUMENT})")
     p.add_argument("--keep", type=pathlib.Path, metavar="DIR", help="keep logs and JSON there")
     p.add_argument("--bench", type=pathlib.Path, default=build / "tests/gpu/nccl-bench", help="the program of --program c (%(default)s)")
-    s = p.add_argument_group("with --program c", "libraries in place of the system's; with --cuda the GPU is a stand-in, and figures mean nothing")
+    s = p.add_argument_group("with --program c", "libraries in place of the system's; with --cuda the GPU is a stand-in, and figures "
+                                                 "mean nothing")
     for name, what in (("--nccl", "libnccl.so.2"), ("--cuda", "libcuda.so.1"), ("--nvml", "libnvidia-ml.so.1"),
                        ("--emulation", "kernels of the stand-in")):
         s.add_argument(name, metavar="FILE", help=what)
@@ -114,8 +117,11 @@ def options():
 
 def look(o):
     """What is here, from a process of its own."""
-    done = subprocess.run([sys.executable, HERE / "probe.py", "--plugin", o.plugin, "--device", str(o.device)], stdout=subprocess.PIPE,
-                          text=True, timeout=300, check=False)
+    command = [sys.executable, HERE / "probe.py", "--plugin", o.plugin, "--device", str(o.device)]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=300, check=False)
+    except subprocess.TimeoutExpired:
+        raise SystemExit("probe.py did not end in 300 seconds: the GPU's driver or torch hangs when it is asked what there is") from None
     if done.returncode:
         raise SystemExit(f"probe.py ended with {done.returncode}: the GPU's libraries crashed when they were asked what there is")
     return json.loads(done.stdout)
@@ -142,7 +148,8 @@ def leave_out(o, f):
         return []
     staged = [m for m in o.modes if modes.MODES[m].staged]
     o.modes = [m for m in o.modes if m not in staged]
-    return [f"{m}: left out, the driver says that this GPU has no GPUDirect RDMA, so NCCL hands the plugin host memory alone" for m in staged]
+    return [f"{m}: left out, the driver says that this GPU has no GPUDirect RDMA, so NCCL hands the plugin host memory alone"
+            for m in staged]
 
 
 class Suite:
@@ -237,7 +244,8 @@ class Suite:
 
 def revision():
     try:
-        done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=20, check=False)
+        done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=20,
+                              check=False)
         return done.stdout.strip() or "unknown"
     except OSError:
         return "unknown"
@@ -286,7 +294,8 @@ def report(o, f, program, suite, no_training):
     for header, rows in (table.collective_rows(suite.runs, o.modes), table.training_rows(suite.runs, o.modes)):
         if rows:
             say(table.text(header, rows) + "\n")
-    say("busbw in GB/s, median of the rounds; × is the ratio to Socket" + (". THE GPU IS A STAND-IN: the figures mean nothing" if o.standin else ""))
+    say("busbw in GB/s, median of the rounds; × is the ratio to Socket"
+        + (". THE GPU IS A STAND-IN: the figures mean nothing" if o.standin else ""))
     left_out = suite.left_out + table.skipped_lines(suite.runs) + ([f"training: left out: {no_training}"] if no_training else [])
     for line in left_out:
         say(line)
@@ -314,8 +323,9 @@ def main():
         if verdict:
             say(f"{verdict[0]}: {verdict[1]}")
             return EXIT_SKIP if verdict[0] == "skip" else 1
-        say(f"{f['cuda']['name']}, driver {f['driver'] or 'unknown'}; " + (
-            f"torch {f['torch']['version']} with NCCL {f['torch']['nccl']}" if program == "torch" else f"NCCL {f['nccl']['version']}, no torch"))
+        with_what = (f"torch {f['torch']['version']} with NCCL {f['torch']['nccl']}" if program == "torch" else
+                     f"NCCL {f['nccl']['version']}, no torch")
+        say(f"{f['cuda']['name']}, driver {f['driver'] or 'unknown'}; {with_what}")
     if program == "c" and not o.bench.exists():
         say(f"skip: no {o.bench}: it is part of the build (cmake --build)")
         return EXIT_SKIP

@@ -129,8 +129,8 @@ def document(facts, runs, names, commands, problems, left_out):
     wide = spread(runs)
     if collectives[1]:
         parts += ["## Collectives", "",
-                  "Bus bandwidth in GB/s as nccl-tests counts it, the median of the rounds; × is the ratio to Socket's. Both ranks share one "
-                  "GPU and one loopback device: the columns can be compared with each other, not with figures of two machines."
+                  "Bus bandwidth in GB/s as nccl-tests counts it, the median of the rounds; × is the ratio to Socket's. Both ranks "
+                  "share one GPU and one loopback device: the columns can be compared with each other, not with figures of two machines."
                   + (f" Between rounds the figures differ by {wide:.0f} % (the median of all)." if wide is not None else ""), "",
                   markdown(*collectives), ""]
     if training[1]:
