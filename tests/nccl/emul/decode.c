@@ -6,6 +6,7 @@
 
 #include "abi/work.h"
 #include "decode.h"
+#include "elem.h"
 #include "fn.h"
 #include "wait.h"
 
@@ -113,6 +114,22 @@ static void decode_p2p(struct emul_block *block, const struct nccl_work_p2p *abi
 		emul_die("send/recv with buffers registered for IPC is not emulated");
 #endif
 }
+
+#if EMUL_NCCL < 22300
+/* The divisor of an average is given alone: kernels of signed and unsigned types differ (src/device/reduce_kernel.h). */
+static void divisors_convert(struct emul_batch *batch)
+{
+	const int type = batch->fn.type;
+
+	if (batch->fn.op != ELEM_SUM_POST_DIV)
+		return;
+	for (unsigned int i = 0; i < batch->n_works; i++)
+		if (!batch->coll[i].red_arg_is_ptr)
+			batch->coll[i].red_arg =
+				batch->coll[i].red_arg << 1 |
+				(type == ELEM_INT8 || type == ELEM_INT32 || type == ELEM_INT64);
+}
+#endif
 
 static void decode_coll(const struct nccl_work_coll *abi, struct emul_work_coll *w)
 {
@@ -267,6 +284,7 @@ void decode_batch(struct emul_block *block, int index, struct emul_batch *batch)
 	if (emul_fn_get((int)abi->func_id, &batch->fn))
 		emul_die("this NCCL has no function %u", abi->func_id);
 #if EMUL_NCCL < 22300
+	divisors_convert(batch);
 	/* The host may use this part of the fifo again. */
 	if (((const struct nccl_args *)block->args)->storage == NCCL_WORK_FIFO)
 		__atomic_store_n(

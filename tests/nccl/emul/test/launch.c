@@ -102,6 +102,10 @@ static void coll_fill(struct rig *r, const struct rig_coll *coll, int rank)
 	work.send_buff = (void *)(uintptr_t)coll->send[rank];
 	work.recv_buff = coll->recv[rank];
 	work.red_arg = coll->red_arg;
+#if EMUL_NCCL < 22300
+	if (coll->fn.op == ELEM_SUM_POST_DIV && !coll->red_arg_is_ptr)
+		work.red_arg >>= 1;
+#endif
 	work.red_arg_is_ptr = coll->red_arg_is_ptr;
 	work.count_lo = coll->count;
 	/* NCCL divides by grains: the last channel has the odd rest. */
@@ -250,6 +254,52 @@ const char *rig_p2p_run(struct rig *r, const struct rig_p2p *p2p)
 		p2p_fill(r, p2p, rank);
 	return launch(r, p2p->n_channels, p2p->ll ? NCCL_LL : NCCL_SIMPLE, 1, 1);
 }
+
+#if NCCL_HAS_GATHER_V
+/* Each channel has a part of each block. */
+static void gather_v_fill(struct rig *r, const struct rig_gather_v *gather, int rank)
+{
+	const struct emul_fn fn = { EMUL_ALL_GATHER_V, ELEM_SUM, ELEM_INT8, EMUL_RING,
+				    gather->proto };
+	const size_t size = sizeof(struct nccl_work_bcast);
+	struct rig_rank *self = &r->ranks[rank];
+	struct nccl_batch *batch = (struct nccl_batch *)(self->args + sizeof(struct nccl_args));
+	const unsigned int n = (unsigned int)r->n_ranks;
+
+	args_fill(self, RIG_IN_ARGS, gather->n_channels, fn_id(&fn), NCCL_WORK_BCAST, size, 1);
+	for (int channel = 0; channel < gather->n_channels; channel++) {
+		const uint32_t base =
+			works_base(RIG_IN_ARGS) + (uint32_t)channel * n * (uint32_t)size;
+
+		batch[channel].offset_base = base;
+		batch[channel].offset_bits = (1u << n) - 1;
+		for (unsigned int block = 0; block < n; block++) {
+			const int me = channel % 2 ? r->n_ranks - 1 - rank : rank;
+			const int root = channel % 2 ? r->n_ranks - 1 - (int)block : (int)block;
+			const size_t half = gather->n_channels > 1 ? gather->bytes[block] / 3 : 0;
+			const size_t at = channel ? half : 0;
+			const size_t end =
+				gather->n_channels > 1 && !channel ? half : gather->bytes[block];
+			const struct nccl_work_bcast work = {
+				.ring_depth = (me + r->n_ranks - root) % r->n_ranks,
+				.chunk_size = (int)gather->chunk,
+				.send_buff = (uint8_t *)(uintptr_t)gather->send[block] + at,
+				.recv_buff = (uint8_t *)gather->recv[rank][block] + at,
+				.bytes = end - at,
+			};
+
+			works_write(self, RIG_IN_ARGS, base + block * size, &work, size);
+		}
+	}
+}
+
+const char *rig_gather_v_run(struct rig *r, const struct rig_gather_v *gather)
+{
+	for (int rank = 0; rank < r->n_ranks; rank++)
+		gather_v_fill(r, gather, rank);
+	return launch(r, gather->n_channels, gather->proto, 1, 1);
+}
+#endif
 
 void rig_coll_alone(struct rig *r, const struct rig_coll *coll, int rank)
 {

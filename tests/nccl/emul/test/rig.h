@@ -70,12 +70,23 @@ struct rig_p2p {
 	enum rig_storage storage;
 };
 
+/* An allgather of blocks of different sizes (not in 2.22). */
+struct rig_gather_v {
+	int proto;
+	int n_channels;
+	size_t bytes[RIG_RANKS];
+	const void *send[RIG_RANKS];	  /* of each rank: its block */
+	void *recv[RIG_RANKS][RIG_RANKS]; /* rank, block */
+	size_t chunk;
+};
+
 /*
  * Launches on all ranks and waits for the end. Returns NULL, or what a wire or the accounting found wrong (static
  * text). Bytes that wires moved are in their counters.
  */
 const char *rig_coll_run(struct rig *r, const struct rig_coll *coll);
 const char *rig_p2p_run(struct rig *r, const struct rig_p2p *p2p);
+const char *rig_gather_v_run(struct rig *r, const struct rig_gather_v *gather);
 
 /* The wire from one rank to another on a channel; @conn is 0 for collectives, 1 for send/recv. */
 struct wire *rig_wire(struct rig *r, int channel, int from, int to, int conn);

@@ -379,6 +379,51 @@ static void test_p2p(void **state)
 	}
 }
 
+#if NCCL_HAS_GATHER_V
+static void test_gather_v(void **state)
+{
+	static const size_t sizes[] = { 0, 1, 1000, 8192, 40001 };
+	static uint8_t in[RIG_RANKS][40001], out[RIG_RANKS][RIG_RANKS][40001];
+	struct rig *r = *state;
+
+	for (int i = 0; i < 3 * 2 * 3 * 2; i++) {
+		const int n_ranks = 2 + i % 3;
+		struct rig_gather_v gather = { .proto = i / 3 % 2 ? NCCL_LL : NCCL_SIMPLE,
+					       .n_channels = 1 + i / 18 };
+		const enum wire_kind kind =
+			kinds[i / 6 % 3 == 2 && gather.proto == NCCL_SIMPLE ? 3 : i / 6 % 2];
+		const char *err;
+
+		gather.chunk = gather.proto == NCCL_LL ? WIRE_LL_STEP / 2 : WIRE_SIMPLE_STEP;
+		rig_up(r, n_ranks, kind);
+		memset(out, EMPTY, sizeof(out));
+		for (int rank = 0; rank < n_ranks; rank++) {
+			const bool in_place = (rank + i) % 2;
+			uint8_t *own = in_place ? out[rank][rank] : in[rank];
+
+			gather.bytes[rank] = sizes[(rank * 3 + i) % 5];
+			gather.send[rank] = own;
+			for (size_t k = 0; k < gather.bytes[rank]; k++)
+				own[k] = (uint8_t)ref_input(ELEM_UINT8, REF_SUM, rank, k);
+			for (int block = 0; block < n_ranks; block++)
+				gather.recv[rank][block] = out[rank][block];
+		}
+		err = rig_gather_v_run(r, &gather);
+		if (err)
+			fail_msg("%s", err);
+		for (int rank = 0; rank < n_ranks; rank++) {
+			for (int block = 0; block < n_ranks; block++) {
+				for (size_t k = 0; k < gather.bytes[block]; k++)
+					assert_int_equal(
+						out[rank][block][k],
+						(uint8_t)ref_input(ELEM_UINT8, REF_SUM, block, k));
+			}
+		}
+		rig_close(r);
+	}
+}
+#endif
+
 struct alone {
 	struct rig *rig;
 	struct rig_coll coll;
@@ -421,6 +466,9 @@ int main(void)
 {
 	static struct rig rig;
 	const struct CMUnitTest tests[] = {
+#if NCCL_HAS_GATHER_V
+		cmocka_unit_test_prestate(test_gather_v, &rig),
+#endif
 		cmocka_unit_test_prestate(test_shapes, &rig),
 		cmocka_unit_test_prestate(test_types, &rig),
 		cmocka_unit_test_prestate(test_storage, &rig),
