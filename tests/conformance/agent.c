@@ -30,7 +30,7 @@ void agent_init(struct agent *a, const char *path, enum device_memory_kind memor
 void agent_free(struct agent *a)
 {
 	while (a->rxs)
-		agent_rx_remove(a, a->rxs->comm);
+		agent_rx_remove(a, a->rxs->comm, false);
 	agent_free_buffers(a);
 	pthread_mutex_destroy(&a->lock);
 }
@@ -68,7 +68,7 @@ struct rx *agent_rx_add(struct agent *a, void *comm, const ncclNetDeviceHandle_v
 	return rx;
 }
 
-void agent_rx_remove(struct agent *a, const void *comm)
+void agent_rx_remove(struct agent *a, const void *comm, bool alive)
 {
 	struct rx **p, *rx = NULL;
 
@@ -82,7 +82,7 @@ void agent_rx_remove(struct agent *a, const void *comm)
 	}
 	pthread_mutex_unlock(&a->lock);
 	if (rx)
-		rx->view->close(rx->view_state);
+		rx->view->close(rx->view_state, alive);
 	free(rx);
 }
 
@@ -340,7 +340,7 @@ static ncclResult_t close_recv(struct agent *a, struct call *c)
 {
 	void *comm = (void *)c->a[0];
 
-	agent_rx_remove(a, comm);
+	agent_rx_remove(a, comm, true);
 	return TIMED(c, a->calls.close_recv(comm));
 }
 

@@ -102,6 +102,36 @@ static int count_entries(const char *dir)
 	return n - 2;
 }
 
+/* Sockets and dmabufs; a GPU's driver opens other things when it likes. */
+static int count_plugin_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	struct dirent *e;
+	char target[64];
+	int n = 0;
+
+	if (!d)
+		return -1;
+	while ((e = readdir(d))) {
+		ssize_t len = readlinkat(dirfd(d), e->d_name, target, sizeof(target) - 1);
+
+		target[len > 0 ? len : 0] = '\0';
+		n += strncmp(target, "socket:", 7) == 0 || strncmp(target, "/dmabuf:", 8) == 0;
+	}
+	closedir(d);
+	return n;
+}
+
+/* Descriptors that are not the harness' own. */
+static int count_fds(void)
+{
+	int own = __atomic_load_n(&buffer_fds, __ATOMIC_RELAXED);
+
+	if (!memory_is_host())
+		return count_plugin_fds() - own;
+	return count_entries("/proc/self/fd") - 1 - own; /* and opendir()'s */
+}
+
 static int count_mappings(const char *path)
 {
 	const char *base = strrchr(path, '/');
@@ -128,10 +158,9 @@ static void state(const struct agent *a, struct process_state *ret)
 		fclose(f);
 	}
 	*ret = (struct process_state){
-		/* Without opendir()'s own. */
-		.fds = count_entries("/proc/self/fd") - 1 -
-		       __atomic_load_n(&buffer_fds, __ATOMIC_RELAXED),
-		.threads = count_entries("/proc/self/task"),
+		.fds = count_fds(),
+		/* A GPU's driver has threads of its own, and does not tell. */
+		.threads = memory_is_host() ? count_entries("/proc/self/task") : 0,
 		.rss_kb = resident * (sysconf(_SC_PAGESIZE) / 1024),
 		.heap = (int64_t)mallinfo2().uordblks + (int64_t)mallinfo2().hblkhd,
 		.mapped = count_mappings(a->path),

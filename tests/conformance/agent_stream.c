@@ -131,6 +131,8 @@ struct work {
 	uint32_t seq[DEPTH_MAX];
 	uint32_t number[DEPTH_MAX];
 	uint32_t flying;
+	uint32_t
+		prepared; /* messages whose slots have been made ready; the call may be tried again and again */
 };
 
 static uint8_t *slot_at(const struct work *w, uint32_t slot)
@@ -158,19 +160,23 @@ static int stream_post(struct agent *a, struct work *w)
 	uint32_t slot = w->posted % s->depth;
 	void *data = slot_at(w, slot), *mhandle = (void *)s->mhandle, *request = NULL;
 	size_t size = message_size(s, w->posted);
+	/* As large as it may get, or as large as it is: NCCL does both. */
+	size_t room = w->posted & 1 ? size : s->slot;
 	int tag = (int)(s->seed & 0xffff);
 	ncclResult_t res;
 
 	if (w->posted == s->n || w->reqs[slot])
 		return 0;
+	if (w->prepared == w->posted) {
+		if (s->flags & STREAM_SEND)
+			buffer_fill(data, size, message_seed(s, w->posted));
+		else
+			memory_write(data, poison, room > sizeof(poison) ? sizeof(poison) : room);
+		w->prepared++;
+	}
 	if (s->flags & STREAM_SEND) {
-		buffer_fill(data, size, message_seed(s, w->posted));
 		res = a->calls.isend(a->table, (void *)s->comm, data, size, tag, mhandle, &request);
 	} else {
-		/* As large as it may get, or as large as it is: NCCL does both. */
-		size_t room = w->posted & 1 ? size : s->slot;
-
-		memory_write(data, poison, room > sizeof(poison) ? sizeof(poison) : room);
 		if (s->flags & STREAM_OPTIONAL)
 			request = (void *)(uintptr_t)NCCL_NET_OPTIONAL_RECV_COMPLETION;
 		res = a->calls.irecv(a->table, (void *)s->comm, 1, &data, &room, &tag, &mhandle,
@@ -273,9 +279,10 @@ static int stream_test(struct agent *a, struct work *w)
 	struct stream *s = w->s;
 	int moved = 0;
 
-	for (uint32_t i = 0; i < w->posted && i < s->depth && !w->s->wrong[0]; i++) {
-		uint32_t slot =
-			(s->flags & STREAM_BACKWARD ? w->posted - 1 - i : w->posted + i) % s->depth;
+	/* Slot posted % depth has the oldest request, the one before it the newest. */
+	for (uint32_t i = 0; i < s->depth && !s->wrong[0]; i++) {
+		uint32_t turn = s->flags & STREAM_BACKWARD ? s->depth - 1 - i : i;
+		uint32_t slot = (w->posted + turn) % s->depth;
 		int done = 0, size = -1;
 		ncclResult_t res;
 

@@ -67,11 +67,12 @@ static int unpack_fetch(void *state, void *data, size_t size, char *why)
 	return err;
 }
 
-static void unpack_close(void *state)
+static void unpack_close(void *state, bool alive)
 {
 	struct unpack_state *u = state;
 
-	unpack_emul_finish(&u->emul, 0, u->handle);
+	if (alive)
+		unpack_emul_finish(&u->emul, 0, u->handle);
 	__atomic_fetch_sub(&users, 1, __ATOMIC_ACQ_REL);
 	free(u);
 }

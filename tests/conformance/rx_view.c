@@ -18,8 +18,9 @@ static int direct_fetch(void *state, void *data, size_t size, char *why)
 	return 0;
 }
 
-static void direct_close(void *state)
+static void direct_close(void *state, bool alive)
 {
+	(void)alive;
 	(void)state;
 }
 

@@ -6,6 +6,7 @@
 #ifndef CONFORMANCE_RX_VIEW_H
 #define CONFORMANCE_RX_VIEW_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "nccl/net.h"
@@ -13,13 +14,13 @@
 /*
  * @open:  for a comm that accept() gave with this handle. 0 or negative errno with @why, of 96 bytes.
  * @fetch: a receive has finished; in the order in which they were posted. Makes its @size bytes be at @data.
- * @close: the comm is about to be closed.
+ * @close: the comm is about to be closed; not @alive: it is gone already, and what it had with it.
  */
 struct rx_view {
 	const char *name;
 	int (*open)(const ncclNetDeviceHandle_v7_t *handle, void **ret_state, char *why);
 	int (*fetch)(void *state, void *data, size_t size, char *why);
-	void (*close)(void *state);
+	void (*close)(void *state, bool alive);
 };
 
 /* That of a device type; NULL for one that the harness cannot see. */
