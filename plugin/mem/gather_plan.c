@@ -24,22 +24,23 @@ static unsigned long long tile_limit(const struct gather_tile *t)
 
 static struct gather_tile *tile_for(struct gather_plan *plan, unsigned long long dst)
 {
-	struct gather_tile *t = plan->n_tiles ? &plan->tiles[plan->n_tiles - 1] : NULL;
+	struct gather_tile *t = &plan->tiles[plan->n_tiles];
 
-	if (t && tile_end(t) == dst && tile_limit(t) > dst)
-		return t;
-	t = &plan->tiles[plan->n_tiles++];
+	if (plan->n_tiles && tile_end(t - 1) == dst && tile_limit(t - 1) > dst)
+		return t - 1;
+	plan->n_tiles++;
 	*t = (struct gather_tile){ .dst = dst, .first = plan->n_sources };
 	return t;
 }
 
 static void tile_add_source(struct gather_plan *plan, struct gather_tile *t, unsigned long long src)
 {
-	const struct gather_source *last = t->n ? &plan->sources[plan->n_sources - 1] : NULL;
+	struct gather_source *s = &plan->sources[plan->n_sources];
 
-	if (last && last->src + (t->len - last->at) == src)
+	if (t->n && s[-1].src + (t->len - s[-1].at) == src)
 		return;
-	plan->sources[plan->n_sources++] = (struct gather_source){ .src = src, .at = t->len };
+	*s = (struct gather_source){ .src = src, .at = t->len };
+	plan->n_sources++;
 	t->n++;
 }
 

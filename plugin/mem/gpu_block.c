@@ -146,11 +146,13 @@ static int block_make(struct gpu *gpu, struct gpu_block **ret, struct verdict *w
 {
 	size_t stage = (size_t)param_int(PARAM_STAGE_SIZE) & ~(STAGE_BLOCK - 1);
 	struct gpu_block *b = calloc(1, sizeof(*b));
-	uint64_t offset;
+	uint64_t offset = 0;
 	int r;
 
-	if (!b)
-		return verdict_set(why, -ENOMEM, NULL, "no memory for a receive block");
+	if (!b) {
+		verdict_set(why, -ENOMEM, NULL, "no memory for a receive block");
+		return -ENOMEM;
+	}
 	b->gpu = gpu;
 	r = block_alloc(b, stage, why);
 	if (r == 0)

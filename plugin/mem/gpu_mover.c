@@ -163,7 +163,7 @@ static cu_result sample_check(struct sample *s, bool *ret_right)
 	if (r == CU_OK)
 		r = sample_copy(s, s->dev + AT_DST, (uintptr_t)to, SAMPLE_BYTES);
 	for (i = 0; i < SAMPLE_PIECES - 1; i++, at += len) {
-		size_t src = (i * 37 % SAMPLE_PIECES) * SAMPLE_PIECE + i % 48;
+		size_t src = i * 37UL % SAMPLE_PIECES * SAMPLE_PIECE + i % 48;
 
 		len = i % 7 ? 1448 - i % 5 : 1 + i % 23;
 		sample_add(s, at, src, len);

@@ -167,7 +167,7 @@ static int pool_make(const struct nic *nic, struct gpu *gpu, struct pool **ret, 
 	int err;
 
 	if (!pool)
-		return why->err;
+		return -ENOMEM;
 	pool->nic = *nic;
 	if (param_choice(PARAM_POOL_MEMORY) == POOL_MEMORY_AUTO)
 		err = gpu ? pool_try_gpu(pool, why) : pool_try_auto(pool, why);
@@ -243,7 +243,7 @@ int pool_get_staged(struct gpu *gpu, struct pool **ret, struct verdict *why)
 			goto found;
 	pool = pool_new(gpu, why);
 	if (!pool) {
-		err = why->err;
+		err = -ENOMEM;
 		goto unlock;
 	}
 	err = mem_block_alloc_cuda(gpu, 0, &pool->block, why);

@@ -466,7 +466,7 @@ static void check_block(struct gpu *gpu, unsigned int parts, size_t size)
 			assert_true(blocks[k]->offset + STAGE_BLOCK <= at[i] ||
 				    at[i] + size <= blocks[k]->offset);
 		}
-		assert_ok(gpu_copy_sync(gpu, base + at[i] + size - 16, blocks[0]->dev, 16));
+		assert_ok(gpu_copy_sync(gpu, base + at[i] + size - 16, base + at[0], 16));
 	}
 	gpu_block_remove(b, at[0]);
 	assert_ok(gpu_block_add(b, size, &again, &why));
