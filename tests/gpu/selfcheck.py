@@ -6,7 +6,9 @@ logic: everything that judges and shows results, on made-up runs, right ones and
 to find. With DEVMEM_BUILD, a build directory, also the C program's arithmetic. ranks: the ranks' programs on the CPU over gloo;
 exit status 77 where no interpreter has torch."""
 
+import contextlib
 import copy
+import io
 import json
 import os
 import pathlib
@@ -513,6 +515,30 @@ class Planning(unittest.TestCase):
             self.assertEqual((len(o.modes), len(lines)), (left, 4 - left))
         self.assertEqual(o.modes, ["socket", "host"])
         self.assertIn("GPUDirect RDMA", lines[0])
+
+    def test_report(self):
+        """What the user sees in the end, and the file that is written."""
+        f = {"cuda": {"name": "Card", "cc_major": 9, "cc_minor": 0, "total": 1 << 37, "free": 1 << 36, "gdr": 1, "dmabuf": None,
+                      "driver_api": 13000}, "torch": {"version": "2.11", "cuda": "13.0", "nccl": "2.28.9"}, "nccl": {"why": "none"},
+             "driver": "580.1", "python": "3.12", "kernel": "7.2", "machine": "x86_64", "mps": False}
+        runs = made_suite()
+        with tempfile.TemporaryDirectory() as d:
+            o = type("Options", (), {"modes": list(modes.MODES), "write": f"{d}/x.md", "rounds": 3, "standin": False,
+                                     "env": [suite.setting("host:A=b")]})
+            made = type("Suite", (), {"runs": runs, "left_out": []})
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                self.assertEqual(suite.report(o, f, "torch", made, None), 0)
+            text = pathlib.Path(o.write).read_text(encoding="utf-8")
+            self.assertIn("16 runs, 0 problems", out.getvalue())
+            for part in ("| GPU | Card, compute capability 9.0, 128 GiB (64 GiB free) |", "| driver | 580.1 (CUDA 13.0) |",
+                         "| NCCL | 2.28.9 |", "| GPUDirect RDMA, dmabuf export | yes, unknown |", "host, by --env: A=b",
+                         "staged+unpack: NCCL_NET=Devmem", "in turns (no MPS)", "| all_reduce | fp32 | 1 MiB |"):
+                self.assertIn(part, text)
+            runs[3].ranks[0]["results"][0]["wrong"] = 1
+            with contextlib.redirect_stdout(io.StringIO()) as out:
+                self.assertEqual(suite.report(o, f, "torch", made, None), 1)
+            self.assertIn("PROBLEM: collectives, staged+unpack", out.getvalue())
+            self.assertIn("**1 checks failed:**", pathlib.Path(o.write).read_text(encoding="utf-8"))
 
     def test_environment(self):
         os.environ["NCCL_NET"] = "Fabric"

@@ -13,6 +13,8 @@ import unittest
 import collectives
 import judge
 import launch
+import modes
+import suite
 
 HERE = pathlib.Path(__file__).resolve().parent
 WORLDS = (2, 3)
@@ -137,6 +139,27 @@ class Gloo(Ranks):
         self.assertEqual(ends, ["", ""], texts)
         self.assertEqual({x["op"] for x in ranks[1]["results"]}, set(ops.split(",")))
         self.assertEqual([x for r in ranks for x in r["results"] if x["wrong"]], [])
+
+    def test_as_the_suite_starts_them(self):
+        """The suite's own command lines, files and environment, but for the backend."""
+        class Suite(suite.Suite):
+            def command(self, what, rank, where, seconds, meet):
+                whole = super().command(what, rank, where, seconds, meet)
+                return [TORCH, *whole[1:], "--backend", "gloo"]
+        o = type("Options", (), {"plugin": pathlib.Path("/nonexistent.so"), "device": 0, "ops": ["all_reduce"], "dtypes": ["bf16"],
+                                 "sizes": [1032], "iterations": 2, "steps": 20, "hidden": 32, "env": [], "standin": False})
+        with tempfile.TemporaryDirectory() as d:
+            s = Suite(o, {"cuda": {"free": 1 << 36}}, "torch", pathlib.Path(d), [])
+            for what in ("collectives", "train"):
+                run, outputs = s.run(what, modes.MODES["host"], 3, 60)
+                self.assertEqual(run.ends, ["", ""], [p.read_text() for p in outputs])
+                self.assertEqual([r["rank"] for r in run.ranks], [0, 1])
+                self.assertGreater(run.ranks[1]["must_receive"], 0)
+                self.assertIsNone(run.ranks[1]["counters"])
+                # NCCL has not had a part in it, and that is seen.
+                found = judge.run_problems(run)
+                self.assertTrue(any("was not loaded" in p for p in found), found)
+                self.assertTrue(any("none named" in p for p in found), found)
 
     def test_one_wrong_bit(self):
         """A bit that flips in one element of one rank, on the way out of the operation."""
