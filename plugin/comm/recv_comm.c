@@ -35,7 +35,7 @@ struct chunk_fifo {
 
 /*
  * @path: of what goes through the pool. @cpu, @gpu: who puts bytes in place, for memory that the CPU sees and for the rest; NULL where
- * there is none. @unpack: it is NCCL's kernels, for every receive. @n_lent: receives that are done but not consumed.
+ * there is none. @unpack: it is NCCL's kernels, for every receive. @oldest: number of the oldest that is not consumed then.
  * @next_seq: number of the next irecv. @match: number of the next message that the control stream will announce.
  * @inline_req: the message whose payload is coming in the control stream right now, @inline_left bytes of it missing.
  */
@@ -46,7 +46,7 @@ struct recv_comm {
 	struct place *cpu;
 	struct place *gpu;
 	bool unpack;
-	unsigned int n_lent;
+	uint32_t oldest;
 	uint32_t next_seq;
 	uint32_t match;
 	struct request *inline_req;
@@ -386,12 +386,16 @@ static int parse(struct recv_comm *rc)
 }
 
 /*
- * Has socket @ds lent so much that reading on might leave the NIC without? What the GPU copies comes back by itself. What NCCL's
- * kernels unpack comes back only from receives that are done: while there is none, the oldest must be allowed to get there.
+ * Has socket @ds lent so much that reading on might leave the NIC without? What the GPU copies comes back by itself. NCCL's kernels
+ * unpack receives in order: only when the oldest is done does anything come back, and until then it must be allowed to get there, though
+ * younger ones may be done already.
  */
 static bool lends_too_much(const struct recv_comm *rc, const struct data_sock *ds)
 {
-	return ds->lent * ds->run_most > ds->hold && (!rc->unpack || rc->n_lent);
+	const struct request *oldest = &rc->reqs[rc->oldest % NET_MAX_REQUESTS];
+
+	return ds->lent * ds->run_most > ds->hold &&
+	       (!rc->unpack || (oldest->used && oldest->finished));
 }
 
 /* One read of socket @ds for the chunk @c. Bytes (> 0), -EAGAIN, -errno. */
@@ -607,7 +611,6 @@ static int finish(struct recv_comm *rc, struct request *req, int *ret_done, size
 	if (!ops->keeps_loans)
 		return end_request(rc, req);
 	req->finished = true;
-	rc->n_lent++;
 	return 0;
 }
 
@@ -654,8 +657,9 @@ static int recv_comm_consumed(struct comm *comm, struct request *req)
 			comm->peer);
 		return -EINVAL;
 	}
-	rc->n_lent--;
 	r = end_request(rc, req);
+	while (rc->oldest != rc->next_seq && !rc->reqs[rc->oldest % NET_MAX_REQUESTS].used)
+		rc->oldest++;
 	for (i = 0; r == 0 && i < comm->n_socks; i++) {
 		r = rc->path->recycle(&comm->socks[i], rc->fifo[i].head == rc->fifo[i].tail);
 		if (r < 0)
