@@ -99,7 +99,7 @@ static void segv(int signal, siginfo_t *info, void *ucontext)
 		struct range *range;
 
 		/* The process ends here, so a lock that another thread holds is no reason to stay silent. */
-		pthread_mutex_trylock(&standin.lock);
+		(void)pthread_mutex_trylock(&standin.lock);
 		range = range_find(at);
 		standin_die("access to %#lx: %s", at,
 			    !range	     ? "memory that is freed, or not mapped"
