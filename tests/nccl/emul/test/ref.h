@@ -19,7 +19,7 @@ uint64_t ref_input(int type, enum ref_op op, int rank, size_t i);
 /* Ranks' elements @i[rank] reduced, as its bytes. */
 uint64_t ref_reduced(int type, enum ref_op op, int n_ranks, size_t i);
 
-/* The device operator and argument for an operator, as hostToDevRedOp() in NCCL's src/enqueue.cc has it. */
+/* The device operator and argument for an operator, as hostToDevRedOp() in src/enqueue.cc of this NCCL has it. */
 void ref_device_op(int type, enum ref_op op, int n_ranks, int *ret_kind, uint64_t *ret_arg);
 
 #endif
