@@ -198,7 +198,8 @@ static void test_shapes(void **state)
 	struct rig *r = *state;
 
 	for (int n_ranks = 2; n_ranks <= RIG_RANKS; n_ranks++) {
-		for (size_t k = 0; k < 4; k++) {
+		/* All kinds of connections with three ranks, the two that matter most with others. */
+		for (size_t k = n_ranks == 3 ? 0 : 1; k < 4; k += n_ranks == 3 ? 1 : 2) {
 			rig_up(r, n_ranks, kinds[k]);
 			for (size_t i = 0; i < ALGOS * 2 * 2 * 6; i++) {
 				const size_t proto = i / ALGOS % 2, channels = i / ALGOS / 2 % 2;
@@ -227,7 +228,7 @@ static void test_types(void **state)
 	static const int n_types = ELEM_BFLOAT16 + 1;
 	struct rig *r = *state;
 
-	for (int n_ranks = 2; n_ranks <= RIG_RANKS; n_ranks++) {
+	for (int n_ranks = 3; n_ranks <= RIG_RANKS; n_ranks++) {
 		rig_up(r, n_ranks, WIRE_NET);
 		for (int i = 0; i < n_types * REF_OPS * 2; i++) {
 			struct coll_case c = {
