@@ -26,17 +26,22 @@ void counter_log_summary(void)
 	uint64_t sent, received, calls;
 
 	nccl_devmem_counters_get(&c, sizeof(c));
-	sent = c.sent_inline + c.sent_copy + c.sent_zerocopy + c.sent_devmem;
-	received = c.recv_inline + c.recv_copy + c.recv_devmem + c.recv_linear;
+	sent = c.sent_inline + c.sent_copy + c.sent_zerocopy + c.sent_devmem + c.sent_staged;
+	received = c.recv_inline + c.recv_copy + c.recv_devmem + c.recv_linear + c.recv_staged;
 	calls = c.sys_send + c.sys_recv + c.sys_ctrl + c.sys_errqueue + c.sys_dontneed + c.sys_ask;
 
 	log_info("sent %" PRIu64 " bytes in %" PRIu64 " messages: devmem %" PRIu64
-		 ", zerocopy %" PRIu64 ", copy %" PRIu64 ", inline %" PRIu64,
-		 sent, c.msgs_sent, c.sent_devmem, c.sent_zerocopy, c.sent_copy, c.sent_inline);
+		 ", zerocopy %" PRIu64 ", copy %" PRIu64 ", staged %" PRIu64 ", inline %" PRIu64,
+		 sent, c.msgs_sent, c.sent_devmem, c.sent_zerocopy, c.sent_copy, c.sent_staged,
+		 c.sent_inline);
 	log_info("received %" PRIu64 " bytes in %" PRIu64 " messages: devmem %" PRIu64
-		 ", linear %" PRIu64 ", copy %" PRIu64 ", inline %" PRIu64,
+		 ", linear %" PRIu64 ", copy %" PRIu64 ", staged %" PRIu64 ", inline %" PRIu64,
 		 received, c.msgs_received, c.recv_devmem, c.recv_linear, c.recv_copy,
-		 c.recv_inline);
+		 c.recv_staged, c.recv_inline);
+	if (c.placed_gpu || c.placed_unpack)
+		log_info("put in place by the GPU: %" PRIu64 " bytes in %" PRIu64
+			 " launches and %" PRIu64 " copies; left to NCCL's kernels: %" PRIu64,
+			 c.placed_gpu, c.gpu_launches, c.gpu_copies, c.placed_unpack);
 	log_info("tokens: %" PRIu64 " issued, %" PRIu64 " given back (%" PRIu64
 		 " in recvmsg); zerocopy sends: %" PRIu64 " started, %" PRIu64
 		 " completed (%" PRIu64 " error queue, %" PRIu64 " in band), %" PRIu64
