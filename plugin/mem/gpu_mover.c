@@ -23,7 +23,7 @@
 #define SAMPLE_PIECES (SAMPLE_BYTES / SAMPLE_PIECE)
 #define SAMPLE_ROUNDS 5
 /* A GPU that is busy with the job's work is not waited for. */
-#define SAMPLE_WAIT_NS 1000000000LL
+#define SAMPLE_WAIT_NS 3000000000LL
 
 /* Offsets in the device memory of the sample. */
 #define AT_SOURCE  0UL

@@ -97,6 +97,15 @@ static int check_target(const struct place_gpu *pg, const struct mr *mr)
 	return -ENOTSUP;
 }
 
+/*
+ * @len bytes at the ring's tail are used. What comes next begins in another 16 bytes: the kernel reads aligned ones, and is not to read what
+ * is being written.
+ */
+static void ring_take(struct place_gpu *pg, size_t len)
+{
+	pg->ring_tail += (len + 15) & ~15UL;
+}
+
 /* Bytes of the ring in one piece; a short rest at its end is passed over. */
 static size_t ring_room(struct place_gpu *pg)
 {
@@ -208,7 +217,7 @@ static int place_gpu_put(struct place *pl, struct place_req *req, const struct m
 				   arrival_moves(pg, a, (uint64_t)(uintptr_t)p));
 	if (r < 0)
 		return r;
-	pg->ring_tail += a->linear;
+	ring_take(pg, a->linear);
 	batch_enter(pg, req, a->total);
 	return 0;
 }
@@ -237,7 +246,7 @@ static int place_gpu_put_host(struct place *pl, struct place_req *req, const str
 	r = gpu_queue_move(pg->queue, pg->moves, 1);
 	if (r < 0)
 		return r;
-	pg->ring_tail += len;
+	ring_take(pg, len);
 	batch_enter(pg, req, len);
 	return 0;
 }

@@ -34,7 +34,12 @@ static uint8_t *in_pool, *want, *is;
 static uint64_t dst;
 static uint32_t next_token;
 
-static volatile bool hold_kernels;
+static bool hold_kernels;
+
+static void hold(bool on)
+{
+	__atomic_store_n(&hold_kernels, on, __ATOMIC_RELEASE);
+}
 
 static void held_gather(const struct standin_launch *l)
 {
@@ -44,7 +49,7 @@ static void held_gather(const struct standin_launch *l)
 	} *args = l->args;
 	int i;
 
-	for (i = 0; i < 100000 && hold_kernels; i++)
+	for (i = 0; i < 100000 && __atomic_load_n(&hold_kernels, __ATOMIC_ACQUIRE); i++)
 		usleep(100);
 	gather_emul_block(&args->tiles[l->block_linear], args->sources);
 }
@@ -111,7 +116,7 @@ static void settle(void)
 {
 	int i;
 
-	for (i = 0; i < 20000 && req.pending; i++) {
+	for (i = 0; i < 300000 && req.pending; i++) {
 		assert_true(place->ops->poll(place) >= 0);
 		usleep(100);
 	}
@@ -128,6 +133,10 @@ static void end(void)
 {
 	if (place)
 		place->ops->destroy(place);
+	free(in_pool);
+	free(want);
+	free(is);
+	free(sock.ledger);
 	assert_int_equal(sock.lent, 0);
 	mr_put(mr);
 	mem_block_free(&pool.block);
@@ -165,7 +174,7 @@ static uint8_t *window(size_t to, size_t *len)
 	uint8_t *host = NULL;
 	int i, r = -EAGAIN;
 
-	for (i = 0; i < 20000 && r == -EAGAIN; i++) {
+	for (i = 0; i < 300000 && r == -EAGAIN; i++) {
 		r = place->ops->window(place, &req, mr, at(to), len, &host);
 		if (r == -EAGAIN) {
 			assert_true(place->ops->poll(place) >= 0);
@@ -203,9 +212,9 @@ static void place_pieces(void)
 static void case_pieces(void)
 {
 	begin("kernel");
-	/* Bytes of a round of reading are one launch. */
 	place_pieces();
-	assert_in_range(counter_read(gpu_launches), 1, 12);
+	/* A launch for a round of reading, of which there are five, or when the window has to be waited for; not one for each of 40 puts. */
+	assert_in_range(counter_read(gpu_launches), 1, 30);
 	assert_true(counter_read(placed_gpu) > 0);
 	assert_int_equal(counter_read(gpu_copies), 0);
 	end();
@@ -225,7 +234,7 @@ static void case_lent_while_gpu_works(void)
 	int i;
 
 	begin("kernel");
-	hold_kernels = true;
+	hold(true);
 	window(0, &len);
 	arrive(0, 20, 1448);
 	assert_ok(place->ops->put(place, &req, mr, at(0), &sock, &arrival));
@@ -234,7 +243,7 @@ static void case_lent_while_gpu_works(void)
 	assert_int_equal(req.pending, arrival.total);
 	assert_int_equal(sock.lent, 20);
 	assert_int_equal(sock.ledger->held, 0);
-	hold_kernels = false;
+	hold(false);
 	settle();
 	assert_int_equal(sock.lent, 0);
 	assert_int_equal(sock.ledger->held, 20);
@@ -342,7 +351,7 @@ static void case_control_stream(void)
 	}
 	settle();
 	compare();
-	hold_kernels = true;
+	hold(true);
 	for (i = 0; i < 2000; i++) {
 		r = place->ops->put_host(place, &req, mr, at(0), want, 8192);
 		if (r < 0)
@@ -350,7 +359,7 @@ static void case_control_stream(void)
 		assert_true(place->ops->poll(place) >= 0);
 	}
 	assert_int_equal(r, -EAGAIN);
-	hold_kernels = false;
+	hold(false);
 	settle();
 	compare();
 	end();
@@ -507,7 +516,7 @@ static void case_send_staged(void)
 	if (path_send_staged.send(&socks[1], NULL, (const uint8_t *)(uintptr_t)base, // NOLINT
 				  300000, NULL) > 0)
 		assert_true(recv(fds[1], is, 300000, 0) > 0);
-	for (i = 0; i < 20000; i++) {
+	for (i = 0; i < 300000; i++) {
 		ssize_t n = path_send_staged.send(&socks[1], NULL,
 						  (const uint8_t *)(uintptr_t)(base + 500), 500,
 						  NULL); // NOLINT
@@ -539,7 +548,7 @@ static void case_send_closed(void)
 	one.fd = fds[0];
 	assert_ok(send_stage_create(gpu, &one, 1, &stage, &why));
 	close(fds[1]);
-	for (i = 0; i < 20000 && n == -EAGAIN; i++)
+	for (i = 0; i < 300000 && n == -EAGAIN; i++)
 		n = path_send_staged.send(&one, NULL,
 					  (const uint8_t *)(uintptr_t)pool.block.priv, // NOLINT
 					  1000, NULL);
