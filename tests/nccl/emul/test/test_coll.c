@@ -335,6 +335,16 @@ static void test_ll_cleaning(void **state)
 	rig_close(r);
 }
 
+/* A message without data takes a step, once. */
+static uint64_t steps_taken(struct rig *r, int from, int to)
+{
+	uint64_t steps = 0;
+
+	for (int channel = 0; channel < RIG_CHANNELS; channel++)
+		steps += rig_wire(r, channel, from, to, 1)->send->step;
+	return steps;
+}
+
 static void test_p2p(void **state)
 {
 	static const size_t sizes[] = { 0, 1, 100, 4097, 20000, 100000 };
@@ -344,6 +354,7 @@ static void test_p2p(void **state)
 		struct rig_p2p p2p = { .ll = i % 2, .n_channels = 1 + i / 2 % 2, .storage = i % 4 };
 		const int n_ranks = 2 + i / 2 % 3;
 		uint8_t *in[RIG_RANKS][RIG_RANKS], *out[RIG_RANKS][RIG_RANKS];
+		uint64_t all = 0;
 		const char *err;
 
 		rig_up(r, n_ranks, i / 6 == 3 && !p2p.ll ? WIRE_UNPACK : kinds[i / 6 % 3]);
@@ -352,6 +363,7 @@ static void test_p2p(void **state)
 				size_t n = sizes[(from * 5 + to + i) % 6];
 
 				p2p.bytes[from][to] = n;
+				all += from == to ? 0 : n;
 				in[from][to] = malloc(n + 1);
 				out[to][from] = malloc(n + 1);
 				assert_non_null(in[from][to]);
@@ -369,11 +381,15 @@ static void test_p2p(void **state)
 			if (err)
 				fail_msg("%s", err);
 		}
+		if (r->kind != WIRE_SHARED && !p2p.ll)
+			assert_int_equal(rig_bytes(r), 2 * all);
 		for (int from = 0; from < n_ranks; from++) {
 			for (int to = 0; to < n_ranks; to++) {
 				size_t n = p2p.bytes[from][to];
 
 				assert_memory_equal(out[to][from], in[from][to], n);
+				if (!n && from != to)
+					assert_int_equal(steps_taken(r, from, to), 2);
 				assert_int_equal(out[to][from][n], EMPTY);
 				free(in[from][to]);
 				free(out[to][from]);
