@@ -22,7 +22,7 @@ static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
  * @refs:  net_init() calls not yet finalized. @nics, @alive: written by the first and cleared by the last of them, only read
  * in between.
  * @comms: live comms, under @lock.
- * @gpu, @unpack: is there a GPU driver, do NCCL's kernels unpack; as @nics.
+ * @gpu, @unpack, @gathers_by_copy: is there a GPU driver, do NCCL's kernels unpack, or were copies asked for; as @nics.
  * @alive: a byte on a page that fork() wipes, so that a child knows it is one at the price of one load
  * (madvise(2), MADV_WIPEONFORK). NULL where the kernel cannot: then children are not told apart.
  */
@@ -35,6 +35,7 @@ static struct {
 	struct comm *comms;
 	bool gpu;
 	bool unpack;
+	bool gathers_by_copy;
 	volatile uint8_t *alive;
 } net = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
@@ -115,9 +116,13 @@ bool net_unpacks(void)
 	return net.unpack;
 }
 
+/*
+ * Only what every rank is told alike counts here: ranks that choose their protocols differently wait for each other for ever. A GPU whose kernel
+ * turns out not to work refuses LL and LL128 receives with an error.
+ */
 bool net_needs_simple(void)
 {
-	return net.unpack;
+	return net.unpack || net.gathers_by_copy;
 }
 
 /*
@@ -134,6 +139,7 @@ static void decide_gpu(void)
 	for (i = 0; i < net.n_nics; i++)
 		any |= net_takes_gpu(&net.nics[i]);
 	net.unpack = any && param_choice(PARAM_PLACE) == PLACE_UNPACK;
+	net.gathers_by_copy = any && param_choice(PARAM_GATHER) == GATHER_BY_COPY;
 	if (param_choice(PARAM_PLACE) == PLACE_UNPACK && !any)
 		log_warn("%s=unpack has no effect: %s", param_env_name(PARAM_PLACE),
 			 net.gpu ? "no device here can receive into GPU memory" : why.reason);

@@ -63,7 +63,8 @@ int send_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n
 	}
 	comm_init(&sc->base, COMM_SEND, nic, ctrl_fd, socks, n_socks, peer);
 	sc->base.ops = &send_comm_ops;
-	sc->chunk_size = (size_t)param_int(PARAM_CHUNK_SIZE);
+	/* In whole lines of GPU memory: each has one socket's bytes, in order (see gpu_queue_move()). */
+	sc->chunk_size = (size_t)param_int(PARAM_CHUNK_SIZE) & ~127UL;
 	sc->inline_max = (size_t)param_int(PARAM_INLINE_MAX);
 	send_path_init(&sc->path, &sc->base);
 	*ret = &sc->base;
