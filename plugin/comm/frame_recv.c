@@ -11,6 +11,7 @@
 
 #include "base/counter.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "comm/comm.h"
 
 /*
@@ -121,7 +122,7 @@ static int begin_frame(struct frame_recv *fr, struct in_sock *is, const struct w
 	if (!req->used || req->seq != f->seq || is_complete(req))
 		return fail(fr, -EPROTO, "reading a frame");
 	if (!req->matched) {
-		if (f->total > req->size) {
+		if (f->total > req->size && !DEVMEM_MUTANT(oversize_taken)) {
 			log_err("%s from %s: message of %llu bytes for a receive of %zu: "
 				"mismatched collective? Check that all ranks call the same "
 				"operations with the same counts",
@@ -138,6 +139,8 @@ static int begin_frame(struct frame_recv *fr, struct in_sock *is, const struct w
 	req->covered += f->len;
 	is->req = req;
 	is->p = f->len ? mr_cpu(req->mr, req->data + f->offset) : NULL;
+	if (DEVMEM_MUTANT(chunk_base) && f->len && f->offset)
+		is->p--;
 	is->left = f->len;
 	is->small = f->len <= SMALL_FRAME;
 	if (f->len == 0)
@@ -302,7 +305,7 @@ static int frame_recv_post(struct comm *comm, void *data, size_t size, int tag, 
 		.tag = tag,
 		.data = data,
 		.size = size,
-		.mr = mr ? mr_get(mr) : NULL,
+		.mr = mr && !DEVMEM_MUTANT(mr_unheld) ? mr_get(mr) : mr,
 	};
 	fr->next_seq++;
 	fr->n_open++;
@@ -320,10 +323,12 @@ static int frame_recv_test(struct request *req, int *ret_done, size_t *ret_size)
 		if (r < 0)
 			return r;
 	}
-	if (!is_complete(req))
-		return is_lost(fr) ? fail(fr, -ECONNRESET, "waiting for a message") : 0;
+	if (!is_complete(req) && !(DEVMEM_MUTANT(done_early) && req->arrived))
+		return is_lost(fr) && !DEVMEM_MUTANT(eof_unnoticed)
+			       ? fail(fr, -ECONNRESET, "waiting for a message")
+			       : 0;
 	if (ret_size)
-		*ret_size = req->total;
+		*ret_size = DEVMEM_MUTANT(size_posted) ? req->size : req->total;
 	*ret_done = 1;
 	counter_inc(msgs_received);
 	request_release(req);

@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 
 #include "base/counter.h"
+#include "base/mutant.h"
 #include "base/param.h"
 #include "comm/comm.h"
 #include "comm/peer_watch.h"
@@ -118,7 +119,6 @@ static void queue_frame(struct out_queue *q, struct request *req, size_t len)
 	q->bytes += sizeof(f->head) + len;
 	req->assigned += len;
 	req->frames++;
-	req->announced = true;
 }
 
 /* The socket that is least behind, if its queue wants more; NULL when none does. */
@@ -157,7 +157,9 @@ static void cut_messages(struct frame_send *fs)
 
 		if (!q)
 			return;
-		queue_frame(q, req, left < most ? left : most);
+		if (req->size || !DEVMEM_MUTANT(empty_unsent))
+			queue_frame(q, req, left < most ? left : most);
+		req->announced = true;
 		if (req->assigned == req->size)
 			fs->cut++;
 	}
@@ -309,6 +311,8 @@ static int progress(struct frame_send *fs)
 
 static bool is_done(const struct request *req)
 {
+	if (DEVMEM_MUTANT(send_early) && req->announced)
+		return true;
 	return req->assigned == req->size && req->frames == 0 && req->announced &&
 	       req->zc.pending == 0;
 }
@@ -321,7 +325,7 @@ static int frame_send_post(struct comm *comm, const void *data, size_t size, int
 	int r;
 
 	*ret = NULL;
-	if (req->used)
+	if (req->used && !DEVMEM_MUTANT(ring_overrun))
 		return progress(fs);
 	r = request_check(comm, mr, data, size, "isend");
 	if (r < 0)

@@ -21,6 +21,7 @@
 
 #include "base/counter.h"
 #include "base/log.h"
+#include "base/mutant.h"
 #include "base/param.h"
 #include "path/place_unpack.h"
 
@@ -59,7 +60,8 @@ static int place_unpack_post(struct place *pl, struct place_req *req)
 	s->busy = true;
 	s->finished = false;
 	s->from_nic = false;
-	s->seq = u->next++;
+	s->seq = u->next;
+	u->next += DEVMEM_MUTANT(slot_unburnt) && !req->size ? 0 : 1;
 	s->req = NULL;
 	s->placed = 0;
 	s->due = 0;
@@ -109,6 +111,7 @@ static int add(struct place_unpack *u, struct unpack_slot *s, uint64_t src_off, 
 	if (req->n_entries)
 		mem[req->n_entries - 1] = s->last;
 	req->n_entries++;
+	src_off += DEVMEM_MUTANT(bounce_base) ? 4096 : 0;
 	s->last = (struct unpack_entry){ .src_off = (uint32_t)src_off,
 					 .len = len,
 					 .dst_off = dst_off };
@@ -325,7 +328,7 @@ static int place_unpack_finish(struct place *pl, struct place_req *req, size_t t
 	if (s->regroup.on) {
 		r = list_blocks(u, s, total);
 	} else {
-		if (req->n_entries)
+		if (req->n_entries && !DEVMEM_MUTANT(cnt_early))
 			u->meta->mem[req->slot][req->n_entries - 1] = s->last;
 		if (s->from_nic)
 			r = gpu_flush(u->gpu);
@@ -335,6 +338,10 @@ static int place_unpack_finish(struct place *pl, struct place_req *req, size_t t
 	u->meta->cnt[req->slot] = req->n_entries;
 	release();
 	counter_add(placed_unpack, total);
+	if (DEVMEM_MUTANT(token_early)) {
+		unpack_blocks_return(u, s);
+		loan_list_return(&req->loans);
+	}
 	s->finished = true;
 	while (u->oldest != u->next && u->slots[u->oldest % UNPACK_SLOTS].finished)
 		u->oldest++;
@@ -348,7 +355,7 @@ static int place_unpack_consumed(struct place *pl, struct place_req *req)
 
 	unpack_regroup_reset(&s->regroup);
 	unpack_blocks_return(u, s);
-	s->busy = false;
+	s->busy = DEVMEM_MUTANT(consumed_unheard);
 	s->req = NULL;
 	return loan_list_return(&req->loans);
 }
@@ -407,6 +414,7 @@ static int make_queue(struct place_unpack *u, struct verdict *why)
 	if (r < 0)
 		return r;
 	h.meta = u->meta_dev;
+	h.head += DEVMEM_MUTANT(head_off) ? 1 : 0;
 	r = gpu_copy_sync(u->gpu, u->handle, (uintptr_t)&h, sizeof(h));
 	if (r < 0)
 		return verdict_set(why, r, NULL, "%s: copying the handle of the queue failed",

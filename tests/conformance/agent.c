@@ -94,10 +94,32 @@ uint32_t rx_posted(struct rx *rx, void *req, void *data)
 	return rx->tail++;
 }
 
+ncclResult_t rx_take(struct agent *a, struct rx *rx, char *why)
+{
+	uint32_t due = 0;
+
+	while (rx->head + due != rx->tail && rx->posts[(rx->head + due) % RX_POSTS].done)
+		due++;
+	for (; due > rx->lag; due--, rx->head++) {
+		const struct rx_post *post = &rx->posts[rx->head % RX_POSTS];
+		ncclResult_t res;
+
+		if (rx->view->fetch(rx->view_state, post->data, post->size, why))
+			return ncclInternalError;
+		if (!a->calls.irecv_consumed)
+			continue;
+		res = a->calls.irecv_consumed(rx->comm, 1, post->req);
+		if (res != ncclSuccess) {
+			snprintf(why, 96, "irecvConsumed: %s", net_result_name(res));
+			return res;
+		}
+	}
+	return ncclSuccess;
+}
+
 ncclResult_t rx_finished(struct agent *a, struct rx *rx, void *req, size_t size, char *why)
 {
 	struct rx_post *post;
-	ncclResult_t res;
 	uint32_t i;
 
 	for (i = rx->head; i != rx->tail; i++) {
@@ -111,19 +133,7 @@ ncclResult_t rx_finished(struct agent *a, struct rx *rx, void *req, size_t size,
 	}
 	post->done = true;
 	post->size = size;
-	for (; rx->head != rx->tail && rx->posts[rx->head % RX_POSTS].done; rx->head++) {
-		post = &rx->posts[rx->head % RX_POSTS];
-		if (rx->view->fetch(rx->view_state, post->data, post->size, why))
-			return ncclInternalError;
-		if (!a->calls.irecv_consumed)
-			continue;
-		res = a->calls.irecv_consumed(rx->comm, 1, post->req);
-		if (res != ncclSuccess) {
-			snprintf(why, 96, "irecvConsumed: %s", net_result_name(res));
-			return res;
-		}
-	}
-	return ncclSuccess;
+	return rx_take(a, rx, why);
 }
 
 static void poll_pause(void)

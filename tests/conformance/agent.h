@@ -22,7 +22,10 @@ struct rx_post {
 	bool done;
 };
 
-/* A receive comm: posted receives from @head to @tail, at their number modulo RX_POSTS. */
+/*
+ * A receive comm: posted receives from @head to @tail, at their number modulo RX_POSTS. @lag: so many that are done wait with being
+ * consumed, as with a slow GPU.
+ */
 #define RX_POSTS 128
 struct rx {
 	void *comm;
@@ -30,6 +33,7 @@ struct rx {
 	const struct rx_view *view;
 	uint32_t head;
 	uint32_t tail;
+	uint32_t lag;
 	struct rx_post posts[RX_POSTS];
 	struct rx *next;
 };
@@ -75,6 +79,8 @@ void agent_rx_remove(struct agent *a, const void *comm, bool alive);
 uint32_t rx_posted(struct rx *rx, void *req, void *data);
 ncclResult_t rx_finished(struct agent *a, struct rx *rx, void *req, size_t size, char *why);
 
+/* Sees and consumes what is due after @lag was changed. As rx_finished(). */
+ncclResult_t rx_take(struct agent *a, struct rx *rx, char *why);
 /* Has the bytes of the receive that rx_posted() gave this number been seen, and consumed? */
 static inline bool rx_is_taken(const struct rx *rx, uint32_t number)
 {

@@ -9,6 +9,7 @@
 #include "monotime.h"
 
 #define DEPTH_MAX NCCL_NET_MAX_REQUESTS
+#define LAG	  4
 
 /* What lies at the beginning of a receive buffer that nothing was written to. */
 static const uint8_t poison[64] = { 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5, 0xa5 };
@@ -273,6 +274,24 @@ static int stream_collect(struct work *w)
 	return moved;
 }
 
+/* Nothing more will come to push the last ones out. */
+static void stream_rest(struct agent *a, struct work *w)
+{
+	char why[96] = "";
+	ncclResult_t res;
+
+	if (!(w->s->flags & STREAM_LAZY) || w->posted != w->s->n || !w->rx->lag)
+		return;
+	for (uint32_t slot = 0; slot < w->s->depth; slot++)
+		if (w->reqs[slot] && !w->ended[slot])
+			return;
+	w->rx->lag = 0;
+	res = rx_take(a, w->rx, why);
+	if (res != ncclSuccess)
+		stream_wrong(w, res, why);
+	stream_collect(w);
+}
+
 /* 1 something ended. */
 static int stream_test(struct agent *a, struct work *w)
 {
@@ -330,6 +349,8 @@ void agent_run_stream(struct agent *a, struct call *c)
 		works[i].rx = agent_rx(a, (void *)streams[i].comm);
 		if (!works[i].rx)
 			stream_wrong(&works[i], ncclNumResults, "not a receive comm");
+		else
+			works[i].rx->lag = streams[i].flags & STREAM_LAZY ? LAG : 0;
 	}
 	do {
 		over = 0;
@@ -341,6 +362,8 @@ void agent_run_stream(struct agent *a, struct call *c)
 				moved = 1;
 			if (!is_over(w))
 				moved |= stream_test(a, w);
+			if (!is_over(w) && w->rx)
+				stream_rest(a, w);
 			over += is_over(w);
 		}
 		if (!moved)

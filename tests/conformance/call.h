@@ -134,7 +134,7 @@ struct stream {
 #define STREAM_EMPTY	16  /* every other message has 0 bytes */
 #define STREAM_FIXED	32  /* every message has max_size bytes */
 #define STREAM_FLUSH	64  /* iflush after each receive */
-#define STREAM_FOREVER	128 /* an error of the plugin is the end that is wanted, not a failure */
+#define STREAM_LAZY	128 /* four finished receives are always waiting to be consumed */
 
 enum fork_kind { FORK_EXIT, FORK_EXEC, FORK_CLOSE, FORK_INHERITS };
 

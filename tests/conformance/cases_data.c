@@ -198,6 +198,11 @@ static void large(void)
 	run_stream(30, 4, 4 * MIB - 16, 0);
 }
 
+static void consumed_late(void)
+{
+	run_stream(200, 8, 256 << 10, STREAM_LAZY);
+}
+
 static void flush(void)
 {
 	run_stream(60, 8, 256 << 10, STREAM_FLUSH);
@@ -398,6 +403,8 @@ const struct conf_case cases_data[] = {
 	{ "data.tags", "tags of all kinds, repeated ones among them", tags, 0, 0 },
 	{ "data.grouped", "grouped receives, matched by tag; refused when maxRecvs is 1", grouped,
 	  0, 0 },
+	{ "data.consumed_late", "four receives wait to be consumed: their bytes stay",
+	  consumed_late, 0, 0 },
 	{ "data.flush", "iflush after receives", flush, 0, 0 },
 	{ "data.load", "a thousand messages, 32 in flight, random sizes", load, 0, 60 },
 	{ "data.large", "messages up to 4 MiB", large, 0, 60 },

@@ -21,7 +21,9 @@ static void around(enum fork_kind kind)
 	link_open(&l, TX, RX, 4 * MIB);
 	link_exchange(&l, MIB, 1);
 	for (int i = 0; i < 3; i++) {
-		/* One in the middle, half sent. */
+		/* Between two messages; and in the middle of one, half sent. */
+		if (kind == FORK_CLOSE)
+			fork_child(kind, &l.tx, 0);
 		side_fill(&l.tx, 0, 4 * MIB, (uint64_t)i + 2);
 		s = item_send(side_isend(&l.tx, 0, 4 * MIB, 0));
 		fork_child(kind, &l.tx, s.req);

@@ -292,7 +292,7 @@ void streams_add(struct stream_set *set, struct link *l, uint32_t n, uint32_t de
 	CHECK(s.slot >= max_size, "buffer too small for %u messages of %zu", depth, max_size);
 	stream_add_end(set->calls[l->rx.rank->number], &l->rx, s);
 	s.flags |= STREAM_SEND;
-	s.flags &= ~(uint32_t)(STREAM_NO_SIZES | STREAM_OPTIONAL | STREAM_FLUSH);
+	s.flags &= ~(uint32_t)(STREAM_NO_SIZES | STREAM_OPTIONAL | STREAM_FLUSH | STREAM_LAZY);
 	stream_add_end(set->calls[l->tx.rank->number], &l->tx, s);
 }
 
