@@ -335,6 +335,19 @@ static void test_ll_cleaning(void **state)
 	rig_close(r);
 }
 
+/* All works of channel 0 are in one batch, though two hold them: they must run at once. */
+static void assert_extended(struct rig *r)
+{
+	struct emul_batch batch = { 0 };
+	struct emul_block block;
+
+	decode_block(&block, r->ranks[0].args, sizeof(r->ranks[0].args), 0);
+	decode_batch(&block, 0, &batch);
+	assert_int_equal(batch.n_works, r->n_ranks);
+	assert_int_equal(batch.next, -1);
+	decode_batch_release(&batch);
+}
+
 /* A message without data takes a step, once. */
 static uint64_t steps_taken(struct rig *r, int from, int to)
 {
@@ -381,6 +394,7 @@ static void test_p2p(void **state)
 			if (err)
 				fail_msg("%s", err);
 		}
+		assert_extended(r);
 		if (r->kind != WIRE_SHARED && !p2p.ll)
 			assert_int_equal(rig_bytes(r), 2 * all);
 		for (int from = 0; from < n_ranks; from++) {
