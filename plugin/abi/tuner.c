@@ -26,8 +26,9 @@ ncclResult_t tuner_init(ncclDebugLogger_t log, void **ctx)
 			param_env_name(PARAM_PLACE));
 	else if (net_needs_simple())
 		log_info(
-			"tuner: received bytes are put in place by the copy engine, so LL and LL128 are not used; "
-			"every rank must be so");
+			"tuner: %s=copy: received bytes are put in place by the copy engine, so LL and LL128 are not used; "
+			"every rank needs the same",
+			param_env_name(PARAM_GATHER));
 	else
 		log_info("tuner: nothing to keep away from, every choice is NCCL's own");
 	return ncclSuccess;
@@ -46,14 +47,15 @@ static bool is_barred(int algo, int proto, bool unpack)
 }
 
 /* NCCL will say that there is no algorithm, not why. */
-static void tell_nothing_left(void)
+static void tell_nothing_left(bool unpack)
 {
+	enum param_id mode = unpack ? PARAM_PLACE : PARAM_GATHER;
 	static bool told;
 
 	if (!__atomic_exchange_n(&told, true, __ATOMIC_RELAXED))
 		log_err("NCCL_PROTO or NCCL_ALGO leaves only protocols and algorithms that do not go with %s=%s: "
 			"allow Simple with Ring or Tree",
-			param_env_name(PARAM_PLACE), param_text(PARAM_PLACE));
+			param_env_name(mode), param_text(mode));
 }
 
 ncclResult_t tuner_guard_costs(float **costs, int n_algo, int n_proto)
@@ -80,6 +82,6 @@ ncclResult_t tuner_guard_costs(float **costs, int n_algo, int n_proto)
 		}
 	}
 	if (had && !left)
-		tell_nothing_left();
+		tell_nothing_left(unpack);
 	return ncclSuccess;
 }
