@@ -2,7 +2,7 @@
 /*
  * Deliberate defects: MUTANT(name, lane, case, what goes wrong). tests/conformance/mutants switches each of them on and expects that case of
  * devmem-conformance to fail.
- * The lane is where it can show: host, in any run; devmem and unpack, in a guest.
+ * The lane is where it can show: host, in any run; unpack, where NCCL's kernels unpack.
  * Included several times, so without a guard.
  */
 MUTANT(mhandle_null, host, "memory.mhandle", "regMr succeeds without an mhandle")
