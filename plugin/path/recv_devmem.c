@@ -48,8 +48,8 @@ static int take_frag(struct data_sock *ds, uint64_t offset, uint32_t len, struct
 			(unsigned long long)offset, len, ds->pool->block.size);
 		return -EPROTO;
 	}
-	a->pieces[a->n++] = (struct gather_piece){ .offset = ds->pool->block.offset + offset,
-						   .len = len };
+	a->pieces[a->n++] =
+		(struct gather_piece){ .offset = ds->pool->block.offset + offset, .len = len };
 	a->total += len;
 	counter_inc(frags);
 	return 0;
