@@ -93,6 +93,8 @@ static void frame_send_destroy(struct comm *comm)
 	int i;
 
 	comm_close(comm);
+	/* Before the requests let go of the memory that the GPU copies from. */
+	send_path_destroy(&fs->path);
 	for (i = 0; i < NET_MAX_REQUESTS; i++)
 		if (fs->reqs[i].used)
 			request_release(&fs->reqs[i]);

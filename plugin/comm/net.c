@@ -261,6 +261,17 @@ int net_devices(int *ret_n)
 	return 0;
 }
 
+/*
+ * NCCL hands in GPU memory where it finds either of CUDA and DMABUF, in both directions (NCCL src/graph/paths.cc, ncclTopoCheckGdr). On a device
+ * that cannot receive it NCCL is to do the copying; without a GPU dmabufs are of the host, and those the CPU reaches.
+ */
+static int memory_kinds(const struct nic *nic)
+{
+	if (net_takes_gpu(nic))
+		return NET_PTR_HOST | NET_PTR_DMABUF | NET_PTR_CUDA;
+	return net.gpu ? NET_PTR_HOST : NET_PTR_HOST | NET_PTR_DMABUF;
+}
+
 int net_props_get(int dev, struct net_props *ret)
 {
 	const struct nic *nic = net_nic(dev);
@@ -271,8 +282,7 @@ int net_props_get(int dev, struct net_props *ret)
 		.name = nic->name,
 		.pci_path = nic->pci_path[0] ? nic->pci_path : NULL,
 		.guid = nic->guid,
-		.ptr_support =
-			NET_PTR_HOST | NET_PTR_DMABUF | (net_takes_gpu(nic) ? NET_PTR_CUDA : 0),
+		.ptr_support = memory_kinds(nic),
 		.unpack = net.unpack,
 		.speed_mbps = DEVMEM_MUTANT(speed_zero) ? 0 : nic->speed_mbps,
 		.max_comms = 65536,

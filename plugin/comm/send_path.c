@@ -97,7 +97,7 @@ static int tell_ladder(struct send_path *sp, const struct mr *mr, const struct p
 		return told->result;
 	told->path = path;
 	told->result = 0;
-	if (path->rung < wanted)
+	if (why && path->rung < wanted)
 		told->result = ladder_step_down(name, DIR_SEND, wanted, path->rung, why);
 	if (told->result == 0)
 		ladder_chosen(name, DIR_SEND, path->rung,
