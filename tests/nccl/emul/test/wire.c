@@ -187,7 +187,7 @@ static bool simple_progress(struct wire *w)
 		memcpy(w->recv_buff[NCCL_SIMPLE] + slot_offset(w, w->step),
 		       w->send_buff[NCCL_SIMPLE] + slot_offset(w, w->step), (size_t)n);
 	w->bytes += (uint64_t)n;
-	fifo->size = -1;
+	__atomic_store_n(&fifo->size, -1, __ATOMIC_RELEASE);
 	w->step += w->slice_steps;
 	__atomic_store_n(&w->recv_tail, w->step, __ATOMIC_RELEASE);
 	__atomic_store_n(&w->send_head, w->step, __ATOMIC_RELEASE);
