@@ -5,6 +5,7 @@
  * The lane is where it can show: host, in any run; unpack, where NCCL's kernels unpack.
  * Included several times, so without a guard.
  */
+/* clang-format off */
 MUTANT(mhandle_null, host, "memory.mhandle", "regMr succeeds without an mhandle")
 MUTANT(sizes_deref, host, "data.sizes_null", "test() writes the size though sizes is NULL")
 MUTANT(size_posted, host, "data.shorter", "test() reports the size that was posted instead of the one that came")
@@ -38,3 +39,4 @@ MUTANT(cnt_early, unpack, "data.sizes", "the count is published before the last 
 MUTANT(bounce_base, unpack, "data.sizes", "entries count from another base than the bounce buffer's")
 MUTANT(token_early, unpack, "data.consumed_late", "what a receive lies in goes back before it is consumed")
 MUTANT(consumed_unheard, unpack, "data.load", "irecvConsumed does not free the slot")
+/* clang-format on */

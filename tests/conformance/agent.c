@@ -190,6 +190,21 @@ static ncclResult_t finalize(struct agent *a, struct call *c)
 	return TIMED(c, a->calls.finalize((void *)c->a[0]));
 }
 
+static bool same_device(const struct net_device *a, const struct net_device *b)
+{
+	return !strcmp(a->name, b->name) && !strcmp(a->pci_path, b->pci_path) &&
+	       a->guid == b->guid && a->speed_mbps == b->speed_mbps &&
+	       a->ptr_support == b->ptr_support && a->device_type == b->device_type &&
+	       a->max_comms == b->max_comms && a->max_recvs == b->max_recvs &&
+	       a->max_p2p_bytes == b->max_p2p_bytes;
+}
+
+static bool is_filled(const ncclNetDeviceHandle_v7_t *h)
+{
+	return h->netDeviceType || h->netDeviceVersion || h->handle || h->size ||
+	       h->needsProxyProgress;
+}
+
 static ncclResult_t props_storm(struct agent *a, struct call *c)
 {
 	int64_t end = monotime_ns() + (int64_t)c->a[1] * NSEC_PER_MSEC;
@@ -202,7 +217,7 @@ static ncclResult_t props_storm(struct agent *a, struct call *c)
 
 		memset(&again, 0, sizeof(again));
 		res = TIMED(c, a->calls.get_properties(a->table, (int)c->a[0], &again));
-		if (res == ncclSuccess && memcmp(&first, &again, sizeof(first)) != 0)
+		if (res == ncclSuccess && !same_device(&first, &again))
 			return ncclNumResults;
 	}
 	return res;
@@ -269,8 +284,7 @@ static ncclResult_t connect_call(struct agent *a, struct call *c)
 static ncclResult_t accept_call(struct agent *a, struct call *c)
 {
 	int64_t end = monotime_ns() + (int64_t)c->a[3] * NSEC_PER_MSEC;
-	static const ncclNetDeviceHandle_v7_t blank;
-	ncclNetDeviceHandle_v7_t device = blank, *dev_handle = a->unpacks ? &device : NULL;
+	ncclNetDeviceHandle_v7_t device = { 0 }, *dev_handle = a->unpacks ? &device : NULL;
 	void *comm = NULL, *listen = (void *)c->a[0];
 	ncclResult_t res;
 	uint64_t n = 0;
@@ -278,7 +292,7 @@ static ncclResult_t accept_call(struct agent *a, struct call *c)
 	for (;;) {
 		res = TIMED(c, a->calls.accept(a->table, listen, &comm, &dev_handle));
 		n++;
-		if (!comm && memcmp(&device, &blank, sizeof(blank)) != 0) {
+		if (!comm && is_filled(&device)) {
 			fprintf(stderr, "accept filled the device handle without a comm\n");
 			return ncclNumResults;
 		}

@@ -24,6 +24,14 @@ static const struct {
 	{ 6, net_calls_fill_v6 },
 };
 
+void net_device_names(struct net_device *ret, const char *name, const char *pci_path)
+{
+	ret->has_name = name;
+	ret->has_pci_path = pci_path;
+	snprintf(ret->name, sizeof(ret->name), "%s", name ? name : "");
+	snprintf(ret->pci_path, sizeof(ret->pci_path), "%s", pci_path ? pci_path : "");
+}
+
 const char *net_calls_fill(int api, const void *table, struct net_calls *calls)
 {
 	for (size_t i = 0; i < sizeof(net_versions) / sizeof(net_versions[0]); i++)

@@ -97,6 +97,9 @@ const char *net_calls_fill_v10(const void *table, struct net_calls *calls);
 const char *net_calls_fill_v11(const void *table, struct net_calls *calls);
 const char *net_calls_fill_v12(const void *table, struct net_calls *calls);
 
+/* For them: copies what is not NULL. */
+void net_device_names(struct net_device *ret, const char *name, const char *pci_path);
+
 /* The same by number; NULL if @api is not a version that is known. */
 const char *net_calls_fill(int api, const void *table, struct net_calls *calls);
 

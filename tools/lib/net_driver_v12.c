@@ -19,9 +19,11 @@ static ncclResult_t v12_get_properties(const void *table, int dev, struct net_de
 	ncclResult_t res;
 
 	res = net->getProperties(dev, &props);
-	if (res == ncclSuccess)
-		NET_DEVICE_FILL_V11(ret, props);
-	return res;
+	if (res != ncclSuccess)
+		return res;
+	*ret = (struct net_device){ NET_DEVICE_V11(props) };
+	net_device_names(ret, props.name, props.pciPath);
+	return ncclSuccess;
 }
 
 static ncclResult_t v12_listen(const void *table, void *ctx, int dev, void *handle,
