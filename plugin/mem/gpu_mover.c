@@ -3,8 +3,9 @@
  * Which way a GPU moves pieces: the gather kernel, or its copy engine, one copy a piece. The kernel is compiled by the driver (JIT), tried on a
  * sample whose result is compared, and then both are timed on a mebibyte of 4 KiB pieces, from the first call to the last byte.
  *
- * It runs once for each GPU, before the first connection carries data. The buffers of the sample stay allocated: freeing memory waits
- * for all kernels of the GPU, and one of NCCL's may be waiting for the connection that is being made.
+ * It runs once for each GPU, before the first connection carries data. A GPU that is busy with other work for seconds is not waited for, and the
+ * kernel is taken. The buffers of the sample stay allocated: freeing memory waits for all kernels of the GPU, and one of NCCL's may be waiting
+ * for the connection that is being made.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -227,7 +228,7 @@ static void use_copy_engine(struct gpu *gpu, const char *why)
 	set_text(gpu, "copy engine", why);
 }
 
-/* The kernel gives right results? Says why when not. */
+/* Has the kernel been tried, with right results? Otherwise what is used instead has been chosen. */
 static bool kernel_works(struct gpu *gpu, struct sample *s)
 {
 	char text[120];
@@ -236,9 +237,13 @@ static bool kernel_works(struct gpu *gpu, struct sample *s)
 
 	if (right)
 		return true;
-	if (r == CU_E_NOT_READY)
-		snprintf(text, sizeof(text), "the GPU is busy, the kernel could not be tried");
-	else if (r != CU_OK)
+	if (r == CU_E_NOT_READY) {
+		/* Not the copy engine: that would keep LL and LL128 from a GPU which was only busy. */
+		set_text(gpu, "kernel",
+			 "neither tried nor measured: the GPU was busy with other work");
+		return false;
+	}
+	if (r != CU_OK)
 		snprintf(text, sizeof(text), "trying the kernel: %.80s",
 			 cuda_error_text(gpu->cu, r));
 	else
@@ -258,6 +263,10 @@ static void measure(struct gpu *gpu, struct sample *s)
 		sample_add(s, i * SAMPLE_PIECE, i * 37 % SAMPLE_PIECES * SAMPLE_PIECE,
 			   SAMPLE_PIECE);
 	kernel = sample_upload_plan(s) == CU_OK ? sample_speed(s, run_kernel) : 0;
+	if (kernel == 0) {
+		set_text(gpu, "kernel", "not measured: the GPU was busy with other work");
+		return;
+	}
 	copy = sample_speed(s, run_copies);
 	snprintf(text, sizeof(text),
 		 "1 MiB in pieces of 4 KiB: kernel %.2f GB/s, copy engine %.2f GB/s", kernel, copy);
