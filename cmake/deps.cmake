@@ -10,7 +10,7 @@ if(BUILD_TESTING)
 	pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)
 endif()
 
-# CUDA's headers alone: libcuda is opened at run time. No source uses them so far.
+# CUDA's headers alone, for tests: the plugin has declarations of its own and opens libcuda at run time.
 set(DEVMEM_CUDA_INCLUDE_DIR "" CACHE PATH "Directory of cuda.h, where CMake does not find it itself")
 if(DEVMEM_CUDA_INCLUDE_DIR)
 	if(NOT EXISTS "${DEVMEM_CUDA_INCLUDE_DIR}/cuda.h")
@@ -44,6 +44,6 @@ function(devmem_summary)
 	message(STATUS "  install to    ${CMAKE_INSTALL_PREFIX}")
 	message(STATUS "  libnl         ${LIBNL_libnl-3.0_VERSION}")
 	message(STATUS "  libdrm        ${LIBDRM_VERSION}")
-	message(STATUS "  CUDA headers  ${devmem_cuda} (optional, not used yet)")
+	message(STATUS "  CUDA headers  ${devmem_cuda} (optional, for tests)")
 	message(STATUS "  unit tests    ${tests}")
 endfunction()
