@@ -253,7 +253,7 @@ const struct conf_case cases_life[] = {
 	{ "life.init_each", "init and finalize per communicator, counted", init_each, 0, 0 },
 	{ "life.init_again", "init after the last finalize", init_again, 0, 0 },
 	{ "life.reload", "dlclose and dlopen: no thread, TLS, descriptor or mapping is left",
-	  reload, CASE_BARE, 60 },
+	  reload, CASE_BARE, 180 },
 	{ "life.listen", "listen and closeListen without a peer", listen_only, 0, 0 },
 	{ "life.set_net_attr", "setNetAttr from both proxy threads", set_net_attr, 0, 0 },
 	{ "life.shared", "one init, the comms of several communicators", shared, 0, 0 },

@@ -119,9 +119,12 @@ static bool must_not_block(enum call_op op)
 
 void rank_call(struct rank *r, struct call *c, enum call_thread thread, enum call_op op)
 {
+	int64_t limit = conf.memory == MEMORY_CUDA ? CALL_GPU_MS : CALL_MS;
+
+	limit *= conf.limit_factor * NSEC_PER_MSEC;
 	rank_begin(r, c, thread, op);
 	rank_finish(r, thread);
-	if (must_not_block(op) && c->ns > CALL_MS * conf.limit_factor * NSEC_PER_MSEC)
+	if (must_not_block(op) && c->ns > limit)
 		FAIL("a call blocked for %lld ms (op %u on the %s thread)",
 		     (long long)(c->ns / NSEC_PER_MSEC), c->op, thread_names[thread]);
 }

@@ -13,6 +13,8 @@
 
 /* A call that NCCL polls has to come back within this time; room for a busy machine is in it. */
 #define CALL_MS 400
+/* The first accept of a GPU may allocate and bind memory of it. */
+#define CALL_GPU_MS 3000
 /* Every outcome, an error as well, has to show within this time. */
 #define END_MS 20000
 
