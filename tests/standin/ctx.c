@@ -29,6 +29,10 @@ bool ctx_check(CUcontext ctx, const char *who)
 	return ctx->alive;
 }
 
+/* All there ever were. */
+static CUcontext contexts;
+
+/* Lock held. */
 static CUcontext ctx_new(struct device *device, unsigned int flags)
 {
 	static unsigned long long ids;
@@ -41,6 +45,8 @@ static CUcontext ctx_new(struct device *device, unsigned int flags)
 	ctx->alive = true;
 	ctx->flags = flags;
 	ctx->id = ++ids;
+	ctx->next = contexts;
+	contexts = ctx;
 	return ctx;
 }
 
@@ -56,6 +62,7 @@ static void ctx_end(CUcontext ctx)
 
 	stream_wait_all(ctx);
 	stream_close_all(ctx);
+	module_end_all(ctx);
 	while ((range = range_walk(range_is_of, ctx))) {
 		if (range->kind != RANGE_REGISTERED)
 			arena_forbid((void *)range->start, range->span);
@@ -147,12 +154,13 @@ static CUresult ctx_create(CUcontext *ret, unsigned int flags, CUdevice dev)
 
 	if (!device_get(dev))
 		return CUDA_ERROR_INVALID_DEVICE;
+	state_lock();
 	ctx = ctx_new(device_get(dev), flags);
+	if (ctx)
+		standin.usage.contexts++;
+	state_unlock();
 	if (!ctx)
 		return CUDA_ERROR_OUT_OF_MEMORY;
-	state_lock();
-	standin.usage.contexts++;
-	state_unlock();
 	*ret = ctx;
 	return ctx_push(ctx);
 }

@@ -12,11 +12,34 @@
 struct CUmod_st {
 	unsigned int magic;
 	CUcontext ctx;
-	char *text;
-	CUfunction functions;
+	char *text;	      /* NULL: unloaded */
+	CUfunction functions; /* kept as well */
+	CUmodule next;
 };
 
-/* Its memory is kept after unloading, so that a stale handle can be told. */
+/* All there ever were: their memory is kept after unloading, so that a stale handle can be told. */
+static CUmodule modules;
+
+static void module_end(CUmodule module)
+{
+	CUfunction f;
+
+	for (f = module->functions; f; f = f->next)
+		f->module = NULL;
+	free(module->text);
+	module->text = NULL;
+	standin.usage.modules--;
+}
+
+void module_end_all(CUcontext ctx)
+{
+	CUmodule module;
+
+	for (module = modules; module; module = module->next)
+		if (module->ctx == ctx && module->text)
+			module_end(module);
+}
+
 static void module_check(CUmodule module, const char *who)
 {
 	if (!module || module->magic != MAGIC_MODULE || !module->text)
@@ -39,6 +62,8 @@ static CUresult module_load(CUmodule *ret, CUcontext ctx, const void *image)
 	module->ctx = ctx;
 	module->text = strdup(image);
 	state_lock();
+	module->next = modules;
+	modules = module;
 	standin.usage.modules++;
 	state_unlock();
 	*ret = module;
@@ -71,20 +96,12 @@ STANDIN_API CUresult cuModuleLoadDataEx(CUmodule *ret, const void *image, unsign
 
 STANDIN_API CUresult cuModuleUnload(CUmodule module)
 {
-	CUfunction f, next;
-
 	ENTER_CTX(ctx);
 	state_lock();
 	module_check(module, __func__);
 	if (module->ctx != ctx)
 		standin_die("cuModuleUnload: of another context than the current one");
-	for (f = module->functions; f; f = next) {
-		next = f->next;
-		f->module = NULL;
-	}
-	free(module->text);
-	module->text = NULL;
-	standin.usage.modules--;
+	module_end(module);
 	state_unlock();
 	return CUDA_SUCCESS;
 }

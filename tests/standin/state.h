@@ -63,6 +63,7 @@ struct CUctx_st {
 	unsigned int flags;
 	unsigned long long id;
 	CUstream null_stream; /* made when first used */
+	CUcontext next;	      /* of all, ended ones too */
 };
 
 enum way { DMABUF_OFF, DMABUF_MEMFD, DMABUF_UDMABUF };
@@ -266,6 +267,9 @@ struct CUfunc_st {
 	size_t args_size;
 	struct CUfunc_st *next;
 };
+
+/* Unloads all modules of @ctx. Lock held. */
+void module_end_all(CUcontext ctx);
 
 /* Dies if @function is none. Lock held. */
 void function_check(CUfunction function, const char *who);
