@@ -40,6 +40,30 @@ void module_end_all(CUcontext ctx)
 			module_end(module);
 }
 
+/* With the library what is kept of unloaded modules goes, too. Those still loaded may have kernels running, at exit(). */
+__attribute__((destructor)) static void modules_forget(void)
+{
+	CUmodule *p = &modules;
+
+	while (*p) {
+		CUmodule module = *p;
+
+		if (module->text) {
+			p = &module->next;
+			continue;
+		}
+		*p = module->next;
+		while (module->functions) {
+			CUfunction f = module->functions;
+
+			module->functions = f->next;
+			free(f->name);
+			free(f);
+		}
+		free(module);
+	}
+}
+
 static void module_check(CUmodule module, const char *who)
 {
 	if (!module || module->magic != MAGIC_MODULE || !module->text)
