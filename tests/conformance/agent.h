@@ -6,6 +6,8 @@
 #define CONFORMANCE_AGENT_H
 
 #include <pthread.h>
+#include <sched.h>
+#include <time.h>
 
 #include "call.h"
 #include "memory.h"
@@ -95,6 +97,20 @@ extern int agent_log_live;
 /* Lines that have @text, whatever case. The second: the last lines, at most @size. */
 int agent_log_count(const char *text);
 void agent_log_tail(char *buf, size_t size);
+
+/*
+ * Nothing moved: lets others run, who may be what is waited for. NCCL's thread yields for ever; where a GPU is threads of the same
+ * process, on few processors, it would stand in their way. @idle counts, 0 after something moved.
+ */
+static inline void agent_idle(unsigned int *idle)
+{
+	struct timespec ts = { .tv_nsec = 100000 };
+
+	if (++*idle < 64)
+		sched_yield();
+	else
+		nanosleep(&ts, NULL);
+}
 
 /* Times one call of the plugin into @c. */
 #define TIMED(c, call)                        \

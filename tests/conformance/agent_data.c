@@ -131,6 +131,7 @@ static void wait_items(struct agent *a, struct call *c)
 	struct item *items = (struct item *)c->data;
 	size_t n = c->len / sizeof(*items), left;
 	uint64_t flags = c->a[1];
+	unsigned int idle = 0;
 
 	for (size_t i = 0; i < n; i++) {
 		items[i].res = (int32_t)ncclInProgress;
@@ -147,7 +148,7 @@ static void wait_items(struct agent *a, struct call *c)
 			left += it->res == (int32_t)ncclInProgress;
 		}
 		if (left)
-			sched_yield();
+			agent_idle(&idle);
 	} while (left && monotime_ns() < end);
 	for (size_t i = 0; i < n && (flags & WAIT_FAILED); i++) {
 		struct item *it = &items[i];

@@ -332,6 +332,7 @@ void agent_run_stream(struct agent *a, struct call *c)
 	struct stream *streams = (struct stream *)c->data;
 	size_t n = c->len / sizeof(*streams), over;
 	static _Thread_local struct work works[STREAMS_MAX];
+	unsigned int idle = 0;
 	int moved;
 
 	memset(works, 0, sizeof(works));
@@ -366,8 +367,10 @@ void agent_run_stream(struct agent *a, struct call *c)
 				stream_rest(a, w);
 			over += is_over(w);
 		}
-		if (!moved)
-			sched_yield();
+		if (moved)
+			idle = 0;
+		else
+			agent_idle(&idle);
 	} while (over < n && monotime_ns() < end);
 	for (size_t i = 0; i < n; i++)
 		if (!is_over(&works[i]))
