@@ -223,7 +223,7 @@ static void recv_rearmed(void)
 /* A zerocopy send's notification stays on the error queue, so each poll says that the socket is
  * ready (EPOLLERR) while there is nothing to receive: after 127 attempts in vain the request goes
  * to a worker and waits there. On the way it is in neither place, and a cancel does not find it.
- * Both is so on kernels without the series, too.
+ * Linux 6.18 does both, too.
  */
 static void recv_woken_by_errors(void)
 {
