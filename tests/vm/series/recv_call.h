@@ -87,12 +87,13 @@ static inline ssize_t recv_by_32(int fd, struct msghdr *msg, int flags)
 		die("a receive of %zu bytes, %zu of control data", msg->msg_iov->iov_len, control);
 	if (request)
 		recv_32_request(msg);
+	/* A run of one entry takes 36 bytes here and 40 in the caller's buffer; all others differ less. */
 	recv_low->iov =
 		(struct iovec_32){ low_ptr(recv_low->data), (uint32_t)msg->msg_iov->iov_len };
 	recv_low->msg = (struct msghdr_32){ .iov = low_ptr(&recv_low->iov),
 					    .iovlen = 1,
 					    .control = low_ptr(recv_low->control),
-					    .controllen = (uint32_t)control };
+					    .controllen = (uint32_t)control * 9 / 10 };
 	n = syscall_32(NR32_RECVMSG, fd, &recv_low->msg, (uint32_t)flags, 0);
 	if (n < 0) {
 		/* the answer to the request is there, whatever else failed */
