@@ -20,6 +20,12 @@
 enum comm_kind { COMM_SEND, COMM_RECV };
 
 /*
+ * A call that receives goes on while bytes come, but for no more than these: a sender that is faster than what puts them in place would
+ * keep it for ever, and NCCL looks for aborts between calls.
+ */
+#define COMM_CALL_BYTES (2L << 20)
+
+/*
  * What a comm does. @send of sending comms and @recv of receiving ones are NULL in the others, @consumed and @device_handle where there
  * is nothing to do. @test: *ret_size of receives is set with *ret_done.
  */

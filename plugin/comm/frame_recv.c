@@ -227,6 +227,7 @@ static int pull(struct frame_recv *fr, int i)
 {
 	struct in_sock *is = &fr->socks[i];
 	bool drained = false;
+	ssize_t budget = COMM_CALL_BYTES;
 	bool moved = false;
 	ssize_t n;
 	int r;
@@ -237,7 +238,7 @@ static int pull(struct frame_recv *fr, int i)
 			return r;
 		moved |= r > 0;
 		/* A whole head that waits for its receive: what lies behind it is not to be read yet. */
-		if (drained || is->eof || !fr->n_open ||
+		if (drained || is->eof || !fr->n_open || budget <= 0 ||
 		    (!is->left && is->tail - is->head >= sizeof(struct wire_frame)))
 			return moved;
 		n = read_sock(fr, i, &drained);
@@ -250,6 +251,7 @@ static int pull(struct frame_recv *fr, int i)
 			if (is->left || is->tail != is->head)
 				return fail(fr, -ECONNRESET, "waiting for a message");
 		}
+		budget -= n;
 		moved |= n > 0;
 	}
 }

@@ -36,6 +36,7 @@ struct chunk_fifo {
 /*
  * @path: of what goes through the pool. @cpu, @gpu: who puts bytes in place, for memory that the CPU sees and for the rest; NULL where
  * there is none. @unpack: it is NCCL's kernels, for every receive. @oldest: number of the oldest that is not consumed then.
+ * @budget: bytes that the running call may still receive.
  * @next_seq: number of the next irecv. @match: number of the next message that the control stream will announce.
  * @inline_req: the message whose payload is coming in the control stream right now, @inline_left bytes of it missing.
  */
@@ -47,6 +48,7 @@ struct recv_comm {
 	struct place *gpu;
 	bool unpack;
 	uint32_t oldest;
+	ssize_t budget;
 	uint32_t next_seq;
 	uint32_t match;
 	struct request *inline_req;
@@ -427,7 +429,7 @@ static int pull_chunks(struct recv_comm *rc, int i)
 	bool moved = false;
 	int r;
 
-	while (f->head != f->tail && !lends_too_much(rc, ds)) {
+	while (f->head != f->tail && rc->budget > 0 && !lends_too_much(rc, ds)) {
 		struct recv_chunk *c = &f->ring[f->head % CHUNKS_MAX];
 		ssize_t n = pull(rc, ds, c);
 
@@ -437,6 +439,7 @@ static int pull_chunks(struct recv_comm *rc, int i)
 			return (int)n;
 		c->p += n;
 		c->left -= (size_t)n;
+		rc->budget -= n;
 		moved = true;
 		if (c->left == 0)
 			f->head++;
@@ -479,6 +482,7 @@ static int progress(struct recv_comm *rc)
 	bool moved;
 	int i, r;
 
+	rc->budget = COMM_CALL_BYTES;
 	do {
 		moved = false;
 		if (wants_records(rc)) {
@@ -502,7 +506,7 @@ static int progress(struct recv_comm *rc)
 		if (r < 0)
 			return fail(rc, r, "placing received bytes");
 		moved |= r > 0;
-	} while (moved);
+	} while (moved && rc->budget > 0);
 	return 0;
 }
 
