@@ -259,9 +259,12 @@ static int finish(struct connect_op *op, const char *peer, struct comm **ret)
 		int n_socks = op->n_fds - 1;
 
 		op->n_fds = 0;
-		r = (op->ready.flags & WIRE_FRAMES ? frame_send_create : send_comm_create)(
-			op->nic, op->fds[0], op->fds + 1, n_socks, (struct sockaddr *)&op->remote,
-			&comm);
+		if (op->ready.flags & WIRE_FRAMES)
+			r = frame_send_create(op->nic, op->fds[0], op->fds + 1, n_socks,
+					      (struct sockaddr *)&op->remote, &comm);
+		else
+			r = send_comm_create(op->nic, op->fds[0], op->fds + 1, n_socks,
+					     (struct sockaddr *)&op->remote, &comm);
 	}
 	op_destroy(op);
 	if (r < 0)
