@@ -70,18 +70,13 @@ ncclResult_t edge_close_listen(void *listen_comm);
  * forceFlush 0: what NCCL would have flushed has been placed by the CPU or by the GPU itself.
  * maxRecvs 1: a connection carries one stream of messages.
  */
-#define EDGE_FILL_V6(props, dev_props)                           \
-	do {                                                     \
-		(props)->name = (char *)(dev_props).name;        \
-		(props)->pciPath = (char *)(dev_props).pci_path; \
-		(props)->guid = (dev_props).guid;                \
-		(props)->ptrSupport = (dev_props).ptr_support;   \
-		(props)->speed = (dev_props).speed_mbps;         \
-		(props)->port = 1;                               \
-		(props)->latency = (dev_props).latency_us;       \
-		(props)->maxComms = (dev_props).max_comms;       \
-		(props)->maxRecvs = 1;                           \
-	} while (0)
+/* One expression: the macros below are nested deep enough. */
+#define EDGE_FILL_V6(props, dev_props)                                                           \
+	((props)->name = (char *)(dev_props).name,                                               \
+	 (props)->pciPath = (char *)(dev_props).pci_path, (props)->guid = (dev_props).guid,      \
+	 (props)->ptrSupport = (dev_props).ptr_support, (props)->speed = (dev_props).speed_mbps, \
+	 (props)->port = 1, (props)->latency = (dev_props).latency_us,                           \
+	 (props)->maxComms = (dev_props).max_comms, (props)->maxRecvs = 1)
 
 #define EDGE_FILL_V7(props, dev_props)                                                            \
 	do {                                                                                      \

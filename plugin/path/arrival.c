@@ -44,7 +44,7 @@ static int loan_list_grow(struct loan_list *l, unsigned int more)
 
 	while (room - l->n < more)
 		room *= 2;
-	if (room == l->room)
+	if (l->loans && room == l->room)
 		return 0;
 	loans = realloc(l->loans, room * sizeof(*loans));
 	if (!loans)
@@ -54,16 +54,20 @@ static int loan_list_grow(struct loan_list *l, unsigned int more)
 	return 0;
 }
 
+/* Do @range's tokens go on from @loan's? */
+static bool loan_continues(const struct loan *loan, const struct data_sock *ds,
+			   const struct token_range *range)
+{
+	return loan->ds == ds && (uint64_t)loan->tokens.start + loan->tokens.count == range->start;
+}
+
 /* Joins the last loan where the tokens go on from it: a long message then has few. */
 static void loan_list_enter(struct loan_list *l, struct data_sock *ds,
 			    const struct token_range *range)
 {
-	struct loan *last = l->n ? &l->loans[l->n - 1] : NULL;
-
 	ds->lent += range->count;
-	if (last && last->ds == ds &&
-	    (uint64_t)last->tokens.start + last->tokens.count == range->start)
-		last->tokens.count += range->count;
+	if (l->n && loan_continues(&l->loans[l->n - 1], ds, range))
+		l->loans[l->n - 1].tokens.count += range->count;
 	else
 		l->loans[l->n++] = (struct loan){ .ds = ds, .tokens = *range };
 }

@@ -74,7 +74,7 @@ static void arrive(struct arrival *a, uint32_t start, uint32_t count)
 static void test_lent_and_returned(void **state)
 {
 	static struct arrival a;
-	struct stage_block block = { 0 };
+	static struct stage_block block;
 	struct loan_list one = { 0 }, two = { 0 };
 
 	(void)state;
@@ -148,7 +148,7 @@ static void test_kernel_refuses(void **state)
 static void test_arrival_return(void **state)
 {
 	static struct arrival a;
-	struct stage_block block = { 0 };
+	static struct stage_block block;
 
 	(void)state;
 	arrive(&a, 7, 2);
