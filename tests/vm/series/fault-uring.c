@@ -220,58 +220,6 @@ static void recv_rearmed(void)
 	op_close();
 }
 
-/* A zerocopy send's notification stays on the error queue, so each poll says that the socket is
- * ready (EPOLLERR) while there is nothing to receive: after 127 attempts in vain the request goes
- * to a worker and waits there. On the way it is in neither place, and a cancel does not find it.
- * Linux 6.18 does both, too.
- */
-static void recv_woken_by_errors(void)
-{
-	static uint8_t data[16 << 10];
-	struct pollfd p;
-	struct io_uring_cqe cqe;
-	int one = 1, res = -ENOENT;
-
-	op_open();
-	p = (struct pollfd){ .fd = op.c.rx };
-	check(!setsockopt(op.c.rx, SOL_SOCKET, SO_ZEROCOPY, &one, sizeof(one)), "SO_ZEROCOPY");
-	op_submit(0, 0);
-	check(answer_get(op.control) == (int)op.named, "not freed");
-	held.n = 0;
-	check(send(op.c.rx, data, sizeof(data), MSG_ZEROCOPY) == sizeof(data), "send");
-	check(recv(op.c.tx, data, sizeof(data), MSG_WAITALL) == sizeof(data), "recv");
-	for (int i = 0; i < 1000 && !(p.revents & POLLERR); i++) {
-		cpus_stir();
-		poll(&p, 1, 10);
-	}
-	check(p.revents & POLLERR, "no notification");
-	for (int i = 0; i < 300; i++) {
-		uring_enter(&op.ring);
-		check(!uring_next(&op.ring, &cqe, false), "it did not wait: %d", cqe.res);
-	}
-
-	/* one that is attempted as often while it holds the frags that it would free */
-	conn_send(&op.c, HELD_BYTES);
-	uring_next(&op.ring, &cqe, true);
-	check(cqe.user_data == TAG_OP && cqe.res > 0, "receive: %d", cqe.res);
-	op.msg.msg_control = op.control;
-	ledger_take(&held, &op.c, &op.msg, (size_t)cqe.res);
-	conn_recv_all(&op.c, &held);
-	check(answer_get(op.control) == (int)op.named, "the answer was not kept");
-	op.msg.msg_controllen = sizeof(op.control);
-	op_submit(0, 0);
-	for (int i = 0; i < 1000 && res == -ENOENT; i++) {
-		uring_enter(&op.ring);
-		res = cancel(&op.ring);
-	}
-	check(res == -ECANCELED || res == -EINTR, "not cancelled: %d", res);
-	check(answer_get(op.control) == (int)op.named, "the answer was not kept");
-	conn_stir(&op.c, &buf);
-	ledger_check(&held, &buf);
-	ring_close(&op.ring);
-	op_close();
-}
-
 /* Refused, as it has no buffer of its own for the request. */
 static void recv_multishot(void)
 {
@@ -499,7 +447,6 @@ int main(void)
 		{ "receive that waits first, cancelled", recv_poll_first },
 		{ "receive's ring closed", recv_ring_closed },
 		{ "receive attempted again", recv_rearmed },
-		{ "receive attempted in vain", recv_woken_by_errors },
 		{ "multishot", recv_multishot },
 		{ "send cancelled", send_cancelled },
 		{ "send's ring closed", send_ring_closed },
