@@ -75,6 +75,24 @@ void comm_close(struct comm *comm)
 	comm->ctrl_fd = -1;
 }
 
+void comm_discard(enum comm_kind kind, const struct nic *nic, int ctrl_fd, const int *socks,
+		  int n_socks, const struct sockaddr *peer)
+{
+	struct comm comm;
+
+	comm_init(&comm, kind, nic, ctrl_fd, socks, n_socks, peer);
+	comm_close(&comm);
+}
+
+void requests_release(struct request *reqs)
+{
+	int i;
+
+	for (i = 0; i < NET_MAX_REQUESTS; i++)
+		if (reqs[i].used)
+			request_release(&reqs[i]);
+}
+
 void request_release(struct request *req)
 {
 	if (req->mr)

@@ -109,8 +109,13 @@ void comm_init(struct comm *comm, enum comm_kind kind, const struct nic *nic, in
 /* Closes sockets and gives back what they held. The comm's memory is the caller's. */
 void comm_close(struct comm *comm);
 
-/* Drops the request's reference and slot. */
+/* Closes the sockets of a comm for which there was no memory. */
+void comm_discard(enum comm_kind kind, const struct nic *nic, int ctrl_fd, const int *socks,
+		  int n_socks, const struct sockaddr *peer);
+
+/* Drops the request's reference and slot. The second: all of a comm's NET_MAX_REQUESTS that are in use, at its end. */
 void request_release(struct request *req);
+void requests_release(struct request *reqs);
 
 /* Is [data, data+size) inside @mr? Logs when not. 0 or -EINVAL. */
 int request_check(const struct comm *comm, const struct mr *mr, const void *data, size_t size,

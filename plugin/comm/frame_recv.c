@@ -79,12 +79,9 @@ int frame_recv_create(const struct comm *base, struct comm **ret)
 static void frame_recv_destroy(struct comm *comm)
 {
 	struct frame_recv *fr = to_frames(comm);
-	int i;
 
 	comm_close(comm);
-	for (i = 0; i < NET_MAX_REQUESTS; i++)
-		if (fr->reqs[i].used)
-			request_release(&fr->reqs[i]);
+	requests_release(fr->reqs);
 	free(fr);
 }
 

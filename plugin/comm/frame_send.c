@@ -72,11 +72,9 @@ int frame_send_create(const struct nic *nic, int ctrl_fd, const int *socks, int 
 		      const struct sockaddr *peer, struct comm **ret)
 {
 	struct frame_send *fs = calloc(1, sizeof(*fs) + (size_t)n_socks * sizeof(struct out_queue));
-	struct comm tmp;
 
 	if (!fs) {
-		comm_init(&tmp, COMM_SEND, nic, ctrl_fd, socks, n_socks, peer);
-		comm_close(&tmp);
+		comm_discard(COMM_SEND, nic, ctrl_fd, socks, n_socks, peer);
 		return -ENOMEM;
 	}
 	comm_init(&fs->base, COMM_SEND, nic, ctrl_fd, socks, n_socks, peer);
@@ -90,14 +88,11 @@ int frame_send_create(const struct nic *nic, int ctrl_fd, const int *socks, int 
 static void frame_send_destroy(struct comm *comm)
 {
 	struct frame_send *fs = to_frames(comm);
-	int i;
 
 	comm_close(comm);
 	/* Before the requests let go of the memory that the GPU copies from. */
 	send_path_destroy(&fs->path);
-	for (i = 0; i < NET_MAX_REQUESTS; i++)
-		if (fs->reqs[i].used)
-			request_release(&fs->reqs[i]);
+	requests_release(fs->reqs);
 	free(fs);
 }
 

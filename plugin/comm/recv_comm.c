@@ -214,12 +214,10 @@ int recv_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n
 {
 	struct recv_comm *rc = calloc(1, sizeof(*rc));
 	struct gpu *gpu = NULL;
-	struct comm tmp;
 	int r;
 
 	if (!rc) {
-		comm_init(&tmp, COMM_RECV, nic, ctrl_fd, socks, n_socks, peer);
-		comm_close(&tmp);
+		comm_discard(COMM_RECV, nic, ctrl_fd, socks, n_socks, peer);
 		return -ENOMEM;
 	}
 	comm_init(&rc->base, COMM_RECV, nic, ctrl_fd, socks, n_socks, peer);
@@ -262,9 +260,7 @@ static void recv_comm_destroy(struct comm *comm)
 		loan_list_free(&rc->reqs[i].put.loans);
 	}
 	comm_close(comm);
-	for (i = 0; i < NET_MAX_REQUESTS; i++)
-		if (rc->reqs[i].used)
-			request_release(&rc->reqs[i]);
+	requests_release(rc->reqs);
 	if (rc->pool)
 		pool_put(rc->pool);
 	free(rc);

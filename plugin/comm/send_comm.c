@@ -54,11 +54,9 @@ int send_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n
 		     const struct sockaddr *peer, struct comm **ret)
 {
 	struct send_comm *sc = calloc(1, sizeof(*sc));
-	struct comm tmp;
 
 	if (!sc) {
-		comm_init(&tmp, COMM_SEND, nic, ctrl_fd, socks, n_socks, peer);
-		comm_close(&tmp);
+		comm_discard(COMM_SEND, nic, ctrl_fd, socks, n_socks, peer);
 		return -ENOMEM;
 	}
 	comm_init(&sc->base, COMM_SEND, nic, ctrl_fd, socks, n_socks, peer);
@@ -74,14 +72,11 @@ int send_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n
 static void send_comm_destroy(struct comm *comm)
 {
 	struct send_comm *sc = to_send(comm);
-	int i;
 
 	comm_close(comm);
 	/* Before the requests let go of the memory that the GPU copies from. */
 	send_path_destroy(&sc->path);
-	for (i = 0; i < NET_MAX_REQUESTS; i++)
-		if (sc->reqs[i].used)
-			request_release(&sc->reqs[i]);
+	requests_release(sc->reqs);
 	free(sc);
 }
 
