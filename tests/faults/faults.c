@@ -230,8 +230,11 @@ void ns_veth(pid_t peer)
 	shell("ip addr add 10.77.0.1/24 dev ve0 && ip link set ve0 up");
 	shell("nsenter -t %d -n sh -c 'ip addr add 10.77.0.2/24 dev ve1 && ip link set ve1 up'",
 	      (int)peer);
-	/* The interface counts as running once the kernel has seen the carrier. */
-	ms_sleep(100);
+	/* The interface counts as running once the kernel has seen the carrier, which it does when it has time. */
+	shell("for t in $(seq 100); do ip -br link show dev ve0 | grep -q ' UP ' && exit; sleep 0.1; done; exit 1");
+	shell("nsenter -t %d -n sh -c 'for t in $(seq 100); do ip -br link show dev ve1 | grep -q \" UP \" && "
+	      "exit; sleep 0.1; done; exit 1'",
+	      (int)peer);
 }
 
 /* pthread_join() returns a moment before the thread is out of /proc; ThreadSanitizer adds one of its own when it likes. */
