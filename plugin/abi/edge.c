@@ -86,8 +86,13 @@ void edge_log_install(ncclDebugLogger_t log)
 	log_sink_set(edge_log_line);
 }
 
-static void edge_exit(void)
+/* The C++ ABI's names for what follows: crtbegin's mark of this library, and libc's list (Itanium C++ ABI, 3.3.6.3). */
+extern void *__dso_handle __attribute__((visibility("hidden"))); /* NOLINT(bugprone-reserved-identifier) */
+int __cxa_atexit(void (*fn)(void *), void *arg, void *dso); /* NOLINT(bugprone-reserved-identifier) */
+
+static void edge_exit(void *unused)
 {
+	(void)unused;
 	exiting = true;
 }
 
@@ -102,7 +107,7 @@ ncclResult_t edge_init_process(ncclDebugLogger_t log)
 		err = net_init();
 		if (!err)
 			process_pid = getpid();
-		if (!err && atexit(edge_exit))
+		if (!err && __cxa_atexit(edge_exit, NULL, &__dso_handle))
 			exiting = true; /* cannot tell: the careful way */
 	}
 	pthread_mutex_unlock(&edge_lock);
@@ -115,7 +120,10 @@ ncclResult_t edge_init_process(ncclDebugLogger_t log)
  * everything is left to the kernel and to the next start's clean-up. Nor does a forked child touch what its parent uses.
  *
  * What tells the two apart: exit() runs atexit() functions before any library's destructors. dlclose() runs the library's own
- * after its destructors: the fini array goes from its end, and begins with crtbegin's call of __cxa_finalize().
+ * after its destructors: the fini array goes from its end, and begins with crtbegin's call of __cxa_finalize(). That drops
+ * edge_exit() from the list, but only if the list knows whose it is: so __cxa_atexit() with this library's handle. Plain
+ * atexit() is linked into each library to pass that on, yet a program or preloaded library that has an atexit() of its own
+ * (ThreadSanitizer's does) gets the call instead, loses the handle, and exit() would jump into what is no longer mapped.
  */
 __attribute__((destructor)) static void edge_unload(void)
 {
