@@ -23,17 +23,14 @@ static void *worker_main(void *arg)
 		}
 		pthread_mutex_unlock(&w->lock);
 		agent_run(w->agent, c);
+		if (w->reply_fd >= 0) {
+			pthread_mutex_lock(w->reply_lock);
+			call_write(w->reply_fd, c);
+			pthread_mutex_unlock(w->reply_lock);
+		}
 		pthread_mutex_lock(&w->lock);
 		w->done = true;
 		pthread_cond_broadcast(&w->cond);
-		if (w->reply_fd < 0)
-			continue;
-		/* The answer last: the next call may come before call_write() returns. */
-		pthread_mutex_unlock(&w->lock);
-		pthread_mutex_lock(w->reply_lock);
-		call_write(w->reply_fd, c);
-		pthread_mutex_unlock(w->reply_lock);
-		pthread_mutex_lock(&w->lock);
 	}
 	pthread_mutex_unlock(&w->lock);
 	return NULL;
@@ -153,7 +150,12 @@ int worker_serve(struct agent *agent, int fd)
 	while (!(err = call_read(fd, &c))) {
 		struct worker *w = &workers[c.thread];
 
-		/* The other side has one call per thread under way, at most. */
+		/*
+		 * The other side has one call per thread under way, at most; but its next one may be here before the worker
+		 * is back from writing the answer, and that is done with @own only then.
+		 */
+		if (w->call)
+			worker_wait(w);
 		memcpy(&w->own, &c, CALL_HEAD + c.len);
 		worker_post(w, &w->own);
 	}
