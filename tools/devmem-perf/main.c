@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <stdio.h>
+#include <string.h>
 
 #include "bench.h"
+#include "compare.h"
 #include "device_memory.h"
 #include "job.h"
 #include "launcher.h"
@@ -72,6 +74,8 @@ int main(int argc, char **argv)
 	int err;
 
 	report_init("devmem-perf", -1);
+	if (argc > 1 && !strcmp(argv[1], "compare"))
+		return compare_main(argc - 1, argv + 1);
 	err = perf_options_parse(argc, argv, &o);
 	if (err)
 		return err < 0 ? STATUS_USAGE : 0;

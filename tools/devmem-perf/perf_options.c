@@ -15,6 +15,7 @@ static const char usage[] =
 	"Measures and checks an NCCL net plugin with NCCL's ring collectives, without NCCL or a "
 	"GPU:\n"
 	"the plugin is driven as NCCL's proxy does, and the CPU plays the GPU's part.\n"
+	"'devmem-perf compare --help' is about comparing several plugins.\n"
 	"\n"
 	"  -b, --minbytes SIZE      smallest size (8); 0 is fine\n"
 	"  -e, --maxbytes SIZE      largest size (16M)\n"

@@ -25,7 +25,8 @@ enum collective_kind {
 /*
  * @src and @dst are user memory, aligned for @type, and do not overlap; but an all_reduce may have
  * @src == @dst. All ranks pass the same @kind, @type and @count. With 0 elements, empty messages
- * go round.
+ * go round. @hollow: messages go their way, each when its turn has come, but nothing is copied or
+ * summed, as where a GPU does that: @src and @dst are not used, and what a slot holds is sent.
  */
 struct collective {
 	enum collective_kind kind;
@@ -33,6 +34,7 @@ struct collective {
 	size_t count;
 	const void *src;
 	void *dst;
+	bool hollow;
 };
 
 /*

@@ -114,7 +114,7 @@ static int rendezvous_spec(const struct launcher *l, int rank, char *ret, size_t
 	return 0;
 }
 
-/* In the child: everything up to exec. Returns only on failure. */
+/* In the child: everything up to the rank's program. Returns only on failure. */
 static void rank_exec(const struct launcher *l, int rank)
 {
 	const struct launch *launch = l->launch;
@@ -133,6 +133,9 @@ static void rank_exec(const struct launcher *l, int rank)
 		return;
 	if (rendezvous_spec(l, rank, spec, sizeof(spec)))
 		return;
+	/* exit() rather than _exit(): what the rank printed is written, and leaks are looked for. */
+	if (launch->rank_main)
+		exit(launch->rank_main(rank, spec, launch->arg));
 	snprintf(number, sizeof(number), "%d", rank);
 	while (launch->argv[argc])
 		argc++;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Runs the ranks of a job as processes on this host, each perhaps in a network namespace of its
- * own: the same program again, with "--rank R --rendezvous fd:..." after its arguments.
+ * own: the same program again, with "--rank R --rendezvous fd:..." before its arguments, or a
+ * function of it.
  */
 #ifndef PERF_LAUNCHER_H
 #define PERF_LAUNCHER_H
@@ -18,11 +19,15 @@ struct rank_setting {
 };
 
 /*
- * @argv: of this program, NULL-terminated. @netns: comma list of names under /run/netns, dealt out
+ * @argv: of this program, NULL-terminated. @rank_main: instead of that, what each rank runs, in a
+ * child that shares nothing with this process; gets rank, rendezvous and @arg, returns the rank's
+ * exit status. NULL runs the program again. @netns: comma list of names under /run/netns, dealt out
  * to the ranks in turn, or NULL. @limit_s: the whole run's limit in seconds, 0 for none.
  */
 struct launch {
 	char **argv;
+	int (*rank_main)(int rank, const char *rendezvous, void *arg);
+	void *arg;
 	int nranks;
 	const char *netns;
 	int limit_s;

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "compare_json.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "report.h"
+
+static const char *const metric_names[COMPARE_METRICS] = {
+	[METRIC_RATE] = "gbs",
+	[METRIC_CPU] = "cpu_s_per_gib",
+	[METRIC_P50] = "p50_us",
+	[METRIC_P99] = "p99_us",
+};
+
+/* Texts that others made may not be UTF-8. */
+static json_t *text_json(const char *text)
+{
+	json_t *s = json_string(text);
+
+	return s ? s : json_string("(not UTF-8)");
+}
+
+static json_t *spread_json(const struct compare_spread *s)
+{
+	json_t *o;
+
+	if (!s->n)
+		return json_null();
+	o = json_object();
+	json_object_set_new(o, "median", json_real(s->median));
+	json_object_set_new(o, "min", json_real(s->min));
+	json_object_set_new(o, "max", json_real(s->max));
+	json_object_set_new(o, "n", json_integer(s->n));
+	return o;
+}
+
+static json_t *host_json(const struct host_facts *host)
+{
+	json_t *o = json_object();
+
+	json_object_set_new(o, "kernel", text_json(host->kernel));
+	json_object_set_new(o, "machine", text_json(host->machine));
+	json_object_set_new(o, "cpu", text_json(host->cpu));
+	json_object_set_new(o, "cpus", json_integer(host->cpus));
+	json_object_set_new(o, "congestion_default", text_json(host->congestion));
+	return o;
+}
+
+static json_t *method_json(const struct compare_options *o)
+{
+	json_t *m = json_object();
+
+	json_object_set_new(m, "groups", json_integer(o->groups));
+	json_object_set_new(m, "seconds", json_real(o->seconds));
+	json_object_set_new(m, "limit_s", json_integer(o->limit_s));
+	json_object_set_new(m, "slots", json_integer(o->nslots));
+	json_object_set_new(m, "ifname", o->ifname ? text_json(o->ifname) : json_null());
+	json_object_set_new(m, "netns", o->netns ? text_json(o->netns) : json_null());
+	return m;
+}
+
+static json_t *competitor_json(const struct competitor *c)
+{
+	json_t *o = json_object(), *env = json_array();
+
+	json_object_set_new(o, "label", text_json(c->label));
+	json_object_set_new(o, "kind", json_string(c->streams ? "raw" : "plugin"));
+	if (c->streams) {
+		json_object_set_new(o, "streams", json_integer(c->streams));
+		json_object_set_new(o, "congestion",
+				    c->congestion ? text_json(c->congestion) : json_null());
+	} else {
+		json_object_set_new(o, "path",
+				    text_json(c->path ? c->path : "libnccl-net-devmem.so"));
+	}
+	for (size_t e = 0; e < c->nenv; e++)
+		json_array_append_new(env, text_json(c->env[e]));
+	json_object_set_new(o, "environment", env);
+	return o;
+}
+
+static json_t *run_json(const struct compare_run *run, const struct compare_cell *cell)
+{
+	static const char *const statuses[] = {
+		[RUN_NONE] = "not tried",
+		[RUN_OK] = "ok",
+		[RUN_FAILED] = "failed",
+		[RUN_NOT_APPLICABLE] = "not applicable",
+	};
+	const struct rank_figures *f = &run->figures;
+	json_t *o = json_object();
+
+	json_object_set_new(o, "status", json_string(statuses[run->status]));
+	if (run->status == RUN_FAILED)
+		json_object_set_new(o, "error", text_json(run->error));
+	if (run->status != RUN_OK)
+		return o;
+	if (cell->kind == CELL_LATENCY) {
+		json_object_set_new(o, "p50_us", json_real(f->p50_us));
+		json_object_set_new(o, "p99_us", json_real(f->p99_us));
+	} else {
+		json_object_set_new(o, "gbs", json_real(f->gbs));
+		json_object_set_new(o, "cpu_s_per_gib", json_real(f->cpu_s_per_gib));
+	}
+	json_object_set_new(o, "units", json_integer((json_int_t)f->units));
+	json_object_set_new(o, "seconds", json_real(f->seconds));
+	json_object_set_new(o, "name", text_json(f->name));
+	json_object_set_new(o, "connections", json_integer(f->sockets.connections));
+	json_object_set_new(o, "congestion", text_json(f->sockets.congestion));
+	return o;
+}
+
+/* "ok": all runs were; "failed": one or more were not. */
+static const char *status_of(const struct compare_results *r, size_t cell, size_t i)
+{
+	const struct compare_run *run;
+
+	if (compare_results_count(r, cell, i, RUN_NOT_APPLICABLE, &run))
+		return "not applicable";
+	return compare_results_count(r, cell, i, RUN_FAILED, &run) ? "failed" : "ok";
+}
+
+static json_t *result_json(const struct compare_results *r, size_t cell, size_t i)
+{
+	const struct compare_options *o = r->options;
+	json_t *result = json_object(), *runs = json_array();
+	const struct compare_run *run;
+	struct compare_spread s;
+	char name[32];
+
+	json_object_set_new(result, "competitor", text_json(o->competitors[i].label));
+	json_object_set_new(result, "status", json_string(status_of(r, cell, i)));
+	if (compare_results_count(r, cell, i, RUN_FAILED, &run))
+		json_object_set_new(result, "error", text_json(run->error));
+	for (int m = 0; m < COMPARE_METRICS; m++) {
+		if (!compare_metric_of(&o->cells[cell], (enum compare_metric)m))
+			continue;
+		s = compare_results_spread(r, cell, i, (enum compare_metric)m, false);
+		json_object_set_new(result, metric_names[m], spread_json(&s));
+		s = compare_results_spread(r, cell, i, (enum compare_metric)m, true);
+		snprintf(name, sizeof(name), "%s_ratio", metric_names[m]);
+		json_object_set_new(result, name, spread_json(&s));
+	}
+	for (int g = 0; g < o->groups; g++)
+		json_array_append_new(runs,
+				      run_json(compare_results_at(r, cell, i, g), &o->cells[cell]));
+	json_object_set_new(result, "runs", runs);
+	return result;
+}
+
+static json_t *cell_json(const struct compare_results *r, size_t cell)
+{
+	const struct compare_cell *c = &r->options->cells[cell];
+	json_t *o = json_object(), *results = json_array();
+
+	json_object_set_new(o, "cell", json_string(c->spec));
+	json_object_set_new(o, "kind", json_string(compare_cell_kind(c)));
+	json_object_set_new(o, "size", json_integer((json_int_t)c->size));
+	json_object_set_new(o, "ranks", json_integer(c->nranks));
+	for (size_t i = 0; i < r->options->ncompetitors; i++)
+		json_array_append_new(results, result_json(r, cell, i));
+	json_object_set_new(o, "results", results);
+	return o;
+}
+
+int compare_json_write(const struct compare_results *r, const struct host_facts *host)
+{
+	const struct compare_options *o = r->options;
+	json_t *root = json_object(), *competitors = json_array(), *cells = json_array();
+	char date[32] = "";
+	struct tm tm;
+	int err = 0;
+	FILE *out;
+
+	if (gmtime_r(&host->now, &tm))
+		strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	json_object_set_new(root, "program", json_string("devmem-perf compare"));
+	json_object_set_new(root, "version", json_string(DEVMEM_VERSION));
+	json_object_set_new(root, "date", json_string(date));
+	json_object_set_new(root, "host", host_json(host));
+	json_object_set_new(root, "method", method_json(o));
+	json_object_set_new(root, "reference", text_json(o->competitors[o->reference].label));
+	for (size_t i = 0; i < o->ncompetitors; i++)
+		json_array_append_new(competitors, competitor_json(&o->competitors[i]));
+	json_object_set_new(root, "competitors", competitors);
+	for (size_t cell = 0; cell < o->ncells; cell++)
+		json_array_append_new(cells, cell_json(r, cell));
+	json_object_set_new(root, "cells", cells);
+
+	errno = 0;
+	out = o->json_file ? fopen(o->json_file, "we") : stdout;
+	if (!out || json_dumpf(root, out, JSON_INDENT(2)) || fputc('\n', out) == EOF ||
+	    fflush(out) == EOF) {
+		err = errno ? -errno : -EIO;
+		report_err("writing JSON to %s: %s",
+			   o->json_file ? o->json_file : "standard output", strerror(-err));
+	}
+	if (out && o->json_file)
+		fclose(out);
+	json_decref(root);
+	return err;
+}
