@@ -46,6 +46,8 @@ void pool_put(struct pool *pool);
  * drops packets while the application holds frags. A quarter of the pool is never promised: it stays for the NIC's rings. -ENOSPC with @why naming NCCL_DEVMEM_POOL_SIZE.
  */
 int pool_reserve(struct pool *pool, size_t bytes, struct verdict *why);
+/* The least that keeps a data socket moving. */
+#define POOL_RESERVE_MIN (256UL << 10)
 void pool_unreserve(struct pool *pool, size_t bytes);
 
 /* Forgets remembered failures; at plugin finalize. */

@@ -21,7 +21,6 @@
  * without: 64 MiB have room for 48 sockets at once, 512 MiB for 96.
  */
 #define RESERVE_MAX   (4UL << 20)
-#define RESERVE_MIN   (256UL << 10)
 #define RESERVE_SHARE 64
 
 int data_sock_enable_zerocopy(struct data_sock *ds)
@@ -63,13 +62,13 @@ static int reserve(struct pool *pool, size_t hold, size_t *ret_bytes, struct ver
 		bytes = pool->block.size / RESERVE_SHARE;
 	if (bytes > RESERVE_MAX)
 		bytes = RESERVE_MAX;
-	if (bytes < RESERVE_MIN)
-		bytes = RESERVE_MIN;
+	if (bytes < POOL_RESERVE_MIN)
+		bytes = POOL_RESERVE_MIN;
 	for (;;) {
 		r = pool_reserve(pool, bytes + hold, why);
 		if (r == 0)
 			break;
-		if (bytes <= RESERVE_MIN)
+		if (bytes <= POOL_RESERVE_MIN)
 			return r;
 		bytes /= 2;
 	}
