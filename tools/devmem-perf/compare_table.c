@@ -120,9 +120,10 @@ static void print_row(const struct compare_results *r, size_t cell, size_t i)
 		 compare_cell_size(&o->cells[cell]));
 	snprintf(runs, sizeof(runs), "%d/%d", v.n, o->groups);
 	printf("%-12s %-20s %8s %5s %11s %9s %5s %11s %7s\n", spec, o->competitors[i].label,
-	       text_value(&v).text, reference ? "1" : text_ratio(&vr).text,
+	       text_value(&v).text, reference && v.n ? "1" : text_ratio(&vr).text,
 	       reference ? "" : text_range(&vr).text, text_value(&w).text,
-	       reference ? "1" : text_ratio(&wr).text, reference ? "" : text_range(&wr).text, runs);
+	       reference && v.n ? "1" : text_ratio(&wr).text, reference ? "" : text_range(&wr).text,
+	       runs);
 	print_failures(r, cell, i);
 }
 

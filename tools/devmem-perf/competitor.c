@@ -104,6 +104,9 @@ static int plugin_check(const struct competitor *c)
 	char symbol[32];
 	void *library;
 
+	/* As in a run: what a library does when it is loaded may hang on it. */
+	for (size_t i = 0; i < c->nenv; i++)
+		putenv((char *)c->env[i]);
 	library = dlopen(c->path, RTLD_NOW | RTLD_LOCAL);
 	if (!library) {
 		report_err("%s: cannot load the plugin: %s", c->label, dlerror());

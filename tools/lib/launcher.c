@@ -114,6 +114,17 @@ static int rendezvous_spec(const struct launcher *l, int rank, char *ret, size_t
 	return 0;
 }
 
+/* Closes the ends that are not @rank's, as exec would: a copy of an end hides that its owner died. */
+static void pairs_keep(const struct launcher *l, int rank)
+{
+	int mine = rank ? 1 : 0;
+
+	for (int r = 1; r < l->launch->nranks; r++)
+		for (int i = 0; i < 2; i++)
+			if (i != mine || (rank && r != rank))
+				close(l->pairs[r][i]);
+}
+
 /* In the child: everything up to the rank's program. Returns only on failure. */
 static void rank_exec(const struct launcher *l, int rank)
 {
@@ -134,8 +145,10 @@ static void rank_exec(const struct launcher *l, int rank)
 	if (rendezvous_spec(l, rank, spec, sizeof(spec)))
 		return;
 	/* exit() rather than _exit(): what the rank printed is written, and leaks are looked for. */
-	if (launch->rank_main)
+	if (launch->rank_main) {
+		pairs_keep(l, rank);
 		exit(launch->rank_main(rank, spec, launch->arg));
+	}
 	snprintf(number, sizeof(number), "%d", rank);
 	while (launch->argv[argc])
 		argc++;
