@@ -9,6 +9,7 @@
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/fs.h>
+#include <linux/io.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -68,6 +69,61 @@ static bool bar_exporter_locate(u64 offset, phys_addr_t *ret_phys, u64 *ret_left
 	}
 	return false;
 }
+
+/* The last two pages of the first BAR, each mapped with other attributes. The architecture keeps
+ * them from being mapped together: so the BAR cannot be mapped as a whole, as when a driver has
+ * mapped registers that lie in it.
+ */
+static void __iomem *bar_exporter_pages[2];
+
+static void bar_exporter_unmap_pages(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(bar_exporter_pages); i++) {
+		if (bar_exporter_pages[i])
+			iounmap(bar_exporter_pages[i]);
+		bar_exporter_pages[i] = NULL;
+	}
+}
+
+static int bar_exporter_map_pages(void)
+{
+	phys_addr_t end;
+
+	if (!bar_exporter_devices)
+		return -ENODEV;
+	if (bar_exporter_pages[0])
+		return 0;
+	end = pci_resource_end(bar_exporter_pdev[0], BAR_EXPORTER_BAR) + 1;
+	bar_exporter_pages[0] = ioremap(end - PAGE_SIZE, PAGE_SIZE);
+	bar_exporter_pages[1] = ioremap_wc(end - 2 * PAGE_SIZE, PAGE_SIZE);
+	if (!bar_exporter_pages[0] || !bar_exporter_pages[1]) {
+		bar_exporter_unmap_pages();
+		return -ENOMEM;
+	}
+	return 0;
+}
+
+static int bar_exporter_set_parted(const char *val, const struct kernel_param *kp)
+{
+	bool on;
+	int err;
+
+	err = kstrtobool(val, &on);
+	if (err)
+		return err;
+	if (on)
+		return bar_exporter_map_pages();
+	bar_exporter_unmap_pages();
+	return 0;
+}
+
+static const struct kernel_param_ops bar_exporter_parted_ops = {
+	.set	= bar_exporter_set_parted,
+};
+module_param_cb(parted, &bar_exporter_parted_ops, NULL, 0200);
+MODULE_PARM_DESC(parted, "keep the first BAR from being mapped as a whole, once loaded");
 
 /* A piece of a buffer that lies in one BAR, and is no longer than a chunk. */
 static u64 bar_exporter_piece(const struct bar_exporter_buf *buf, u64 done, phys_addr_t *ret_phys)
@@ -285,6 +341,7 @@ static int bar_exporter_add(struct pci_dev *pdev)
 
 static void bar_exporter_remove_all(void)
 {
+	bar_exporter_unmap_pages();
 	while (bar_exporter_devices)
 		bar_exporter_remove(bar_exporter_pdev[--bar_exporter_devices]);
 }
