@@ -404,25 +404,51 @@ static void many_behind(void)
 	flood_close(fd);
 }
 
-/* A peer that takes a moment to speak is not pushed out by the flood behind it. */
-static void many_slow_peer(void)
+/*
+ * Two that dial and say nothing while a flood comes in behind them, and then speak. False if that took longer than the listener has
+ * patience for (HELLO_GRACE_MS), as on a loaded machine: then there is nothing to expect.
+ */
+static bool slow_peer_tries(int *peer, int *fd)
 {
-	int fd[MANY], peer[2], i;
-	struct wire_ready ready;
+	int64_t begun = ms_now();
 	void *recv;
 
-	begin();
 	peer[0] = raw_dial(handle);
 	peer[1] = raw_dial(handle);
 	flood_open(fd, true);
-	for (i = 0; i < 60; i++) {
+	for (int i = 0; i < 60; i++) {
 		CHECK_EQ(plug.net->accept(listener, &recv, NULL), ncclSuccess);
 		CHECK(!recv);
 		ms_sleep(1);
 	}
 	raw_hello_send(peer[0], raw_hello(handle, WIRE_HELLO_CTRL, 3, 1, 0));
 	raw_hello_send(peer[1], raw_hello(handle, WIRE_HELLO_DATA, 3, 1, 0));
-	CHECK_EQ(do_accept(listener, &recv, ERROR_MS), ncclSuccess);
+	return ms_now() - begun < 200;
+}
+
+/* A peer that takes a moment to speak is not pushed out by the flood behind it. */
+static void many_slow_peer(void)
+{
+	struct wire_ready ready;
+	int fd[MANY], peer[2];
+	ncclResult_t r;
+	void *recv;
+	bool timely;
+	int tries = 0;
+
+	begin();
+	do {
+		timely = slow_peer_tries(peer, fd);
+		r = do_accept(listener, &recv, ERROR_MS);
+		if (r == ncclSuccess)
+			break;
+		close(peer[0]);
+		close(peer[1]);
+		flood_close(fd);
+	} while (!timely && ++tries < 10);
+	if (r != ncclSuccess && !timely)
+		case_skip("this machine is too busy for a peer to be in time");
+	CHECK_EQ(r, ncclSuccess);
 	CHECK_EQ(raw_recv(peer[0], &ready, sizeof(ready)), sizeof(ready));
 	CHECK_EQ(plug.net->closeRecv(recv), ncclSuccess);
 	close(peer[0]);
