@@ -92,7 +92,7 @@ static double panel_y(const struct panel *p, double ratio)
 
 static struct compare_spread panel_spread(const struct panel *p, size_t cell, size_t i)
 {
-	return compare_results_spread(p->results, p->cells[cell], i, p->metric, true);
+	return compare_results_spread(p->results, p->cells[cell], i, p->metric, BASE_REFERENCE);
 }
 
 /* The powers of two that hold all bars and whiskers, and a half and twice at least. */
@@ -208,8 +208,8 @@ static void put_panel(FILE *out, const struct compare_results *r, enum compare_m
 static void put_latency_row(FILE *out, const struct compare_results *r, size_t cell, size_t i,
 			    double y, double scale)
 {
-	struct compare_spread p50 = compare_results_spread(r, cell, i, METRIC_P50, false);
-	struct compare_spread p99 = compare_results_spread(r, cell, i, METRIC_P99, false);
+	struct compare_spread p50 = compare_results_spread(r, cell, i, METRIC_P50, BASE_NONE);
+	struct compare_spread p99 = compare_results_spread(r, cell, i, METRIC_P99, BASE_NONE);
 	double x = LEFT + LATENCY_LABEL, end;
 	char label[64];
 
@@ -236,7 +236,7 @@ static double latency_scale(const struct compare_results *r, size_t cell)
 	double most = 1;
 
 	for (size_t i = 0; i < r->options->ncompetitors; i++) {
-		s = compare_results_spread(r, cell, i, METRIC_P50, false);
+		s = compare_results_spread(r, cell, i, METRIC_P50, BASE_NONE);
 		if (s.median > most)
 			most = s.median;
 	}

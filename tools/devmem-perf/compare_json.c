@@ -139,10 +139,15 @@ static json_t *result_json(const struct compare_results *r, size_t cell, size_t 
 	for (int m = 0; m < COMPARE_METRICS; m++) {
 		if (!compare_metric_of(&o->cells[cell], (enum compare_metric)m))
 			continue;
-		s = compare_results_spread(r, cell, i, (enum compare_metric)m, false);
+		s = compare_results_spread(r, cell, i, (enum compare_metric)m, BASE_NONE);
 		json_object_set_new(result, metric_names[m], spread_json(&s));
-		s = compare_results_spread(r, cell, i, (enum compare_metric)m, true);
+		s = compare_results_spread(r, cell, i, (enum compare_metric)m, BASE_REFERENCE);
 		snprintf(name, sizeof(name), "%s_ratio", metric_names[m]);
+		json_object_set_new(result, name, spread_json(&s));
+		if (!compare_results_have_limit(o))
+			continue;
+		s = compare_results_spread(r, cell, i, (enum compare_metric)m, BASE_LIMIT);
+		snprintf(name, sizeof(name), "%s_of_limit", metric_names[m]);
 		json_object_set_new(result, name, spread_json(&s));
 	}
 	for (int g = 0; g < o->groups; g++)

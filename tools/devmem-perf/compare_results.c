@@ -57,25 +57,50 @@ static int compare_doubles(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-struct compare_spread compare_results_spread(const struct compare_results *r, size_t cell,
-					     size_t competitor, enum compare_metric metric,
-					     bool relative)
+static double group_value(const struct compare_results *r, size_t cell, size_t competitor,
+			  int group, enum compare_metric metric)
+{
+	const struct compare_run *run = compare_results_at(r, cell, competitor, group);
+
+	return run->status == RUN_OK ? value_of(&run->figures, metric) : 0;
+}
+
+/* 0 where there is none. */
+static double group_base(const struct compare_results *r, size_t cell, int group,
+			 enum compare_metric metric, enum compare_base base)
 {
 	const struct compare_options *o = r->options;
-	double values[COMPARE_MAX_GROUPS], base = 1;
+	double best = 0, v;
+
+	if (base == BASE_NONE)
+		return 1;
+	if (base == BASE_REFERENCE)
+		return group_value(r, cell, o->reference, group, metric);
+	for (size_t i = 0; i < o->ncompetitors; i++) {
+		if (!o->competitors[i].streams)
+			continue;
+		v = group_value(r, cell, i, group, metric);
+		if (v > 0 && (best <= 0 || (metric == METRIC_RATE ? v > best : v < best)))
+			best = v;
+	}
+	return best;
+}
+
+struct compare_spread compare_results_spread(const struct compare_results *r, size_t cell,
+					     size_t competitor, enum compare_metric metric,
+					     enum compare_base base)
+{
+	const struct compare_options *o = r->options;
+	double values[COMPARE_MAX_GROUPS], divisor;
 	struct compare_spread s = { 0 };
 
 	for (int g = 0; g < o->groups; g++) {
-		const struct compare_run *run = compare_results_at(r, cell, competitor, g);
-		const struct compare_run *ref = compare_results_at(r, cell, o->reference, g);
-
-		if (run->status != RUN_OK || (relative && ref->status != RUN_OK))
+		if (compare_results_at(r, cell, competitor, g)->status != RUN_OK)
 			continue;
-		if (relative)
-			base = value_of(&ref->figures, metric);
 		/* CPU time has the clock's resolution: a very short run may have none. */
-		if (base > 0)
-			values[s.n++] = value_of(&run->figures, metric) / base;
+		divisor = group_base(r, cell, g, metric, base);
+		if (divisor > 0)
+			values[s.n++] = group_value(r, cell, competitor, g, metric) / divisor;
 	}
 	if (!s.n)
 		return s;
@@ -84,6 +109,14 @@ struct compare_spread compare_results_spread(const struct compare_results *r, si
 	s.max = values[s.n - 1];
 	s.median = (values[(s.n - 1) / 2] + values[s.n / 2]) / 2;
 	return s;
+}
+
+bool compare_results_have_limit(const struct compare_options *o)
+{
+	for (size_t i = 0; i < o->ncompetitors; i++)
+		if (o->competitors[i].streams)
+			return true;
+	return false;
 }
 
 int compare_results_count(const struct compare_results *r, size_t cell, size_t competitor,

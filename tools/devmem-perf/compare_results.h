@@ -13,6 +13,9 @@ enum compare_metric {
 	COMPARE_METRICS
 };
 
+/* What a value is divided by. The limit is the best of the plain TCP competitors. */
+enum compare_base { BASE_NONE, BASE_REFERENCE, BASE_LIMIT };
+
 /* Of @n values; all 0 when there are none. */
 struct compare_spread {
 	int n;
@@ -34,13 +37,13 @@ struct compare_run *compare_results_at(const struct compare_results *r, size_t c
 /* Whether a cell has this figure. */
 bool compare_metric_of(const struct compare_cell *cell, enum compare_metric metric);
 
-/*
- * Over the groups: @relative false, the values; true, the values divided by the reference's in the
- * same group, of groups in which both have one.
- */
+/* Over the groups: the values, or their ratios to @base's in the same group where that has one. */
 struct compare_spread compare_results_spread(const struct compare_results *r, size_t cell,
 					     size_t competitor, enum compare_metric metric,
-					     bool relative);
+					     enum compare_base base);
+
+/* Whether plain TCP takes part, so that there is a limit. */
+bool compare_results_have_limit(const struct compare_options *o);
 
 /* Runs of a status, and the first that has it or NULL. */
 int compare_results_count(const struct compare_results *r, size_t cell, size_t competitor,

@@ -106,10 +106,10 @@ static void print_row(const struct compare_results *r, size_t cell, size_t i)
 	bool latency = o->cells[cell].kind == CELL_LATENCY;
 	enum compare_metric left = latency ? METRIC_P50 : METRIC_RATE;
 	enum compare_metric right = latency ? METRIC_P99 : METRIC_CPU;
-	struct compare_spread v = compare_results_spread(r, cell, i, left, false);
-	struct compare_spread vr = compare_results_spread(r, cell, i, left, true);
-	struct compare_spread w = compare_results_spread(r, cell, i, right, false);
-	struct compare_spread wr = compare_results_spread(r, cell, i, right, true);
+	struct compare_spread v = compare_results_spread(r, cell, i, left, BASE_NONE);
+	struct compare_spread vr = compare_results_spread(r, cell, i, left, BASE_REFERENCE);
+	struct compare_spread w = compare_results_spread(r, cell, i, right, BASE_NONE);
+	struct compare_spread wr = compare_results_spread(r, cell, i, right, BASE_REFERENCE);
 	bool reference = i == o->reference;
 	const struct compare_run *run;
 	char spec[24], runs[16];
@@ -156,7 +156,7 @@ static void print_cells(const struct compare_results *r, bool latency)
 
 /* A block of up to MATRIX_COLUMNS cells side by side. */
 static void print_block(const struct compare_results *r, enum compare_metric metric,
-			const size_t *cells, size_t n)
+			enum compare_base base, const size_t *cells, size_t n)
 {
 	const struct compare_options *o = r->options;
 	const char *kind, *last = "";
@@ -168,36 +168,38 @@ static void print_block(const struct compare_results *r, enum compare_metric met
 		printf(" %5s", strcmp(kind, last) != 0 ? kind : "");
 		last = kind;
 	}
-	printf("\n%-20s", "against the reference");
+	printf("\n%-20s", base == BASE_LIMIT ? "against the best raw" : "against the reference");
 	for (size_t i = 0; i < n; i++)
 		printf("%*s", i ? 6 : 5, compare_cell_size(&o->cells[cells[i]]));
 	printf("\n");
 	for (size_t c = 0; c < o->ncompetitors; c++) {
 		printf("%-20s", o->competitors[c].label);
 		for (size_t i = 0; i < n; i++) {
-			s = compare_results_spread(r, cells[i], c, metric, true);
+			s = compare_results_spread(r, cells[i], c, metric, base);
 			printf(" %5s", text_ratio(&s).text);
 		}
 		printf("\n");
 	}
 }
 
-static void print_matrix(const struct compare_results *r, enum compare_metric metric)
+static void print_matrix(const struct compare_results *r, enum compare_metric metric,
+			 enum compare_base base)
 {
 	const struct compare_options *o = r->options;
 	size_t cells[MATRIX_COLUMNS], n = 0;
 
 	for (size_t cell = 0; cell < o->ncells; cell++) {
-		if (!compare_metric_of(&o->cells[cell], metric))
+		if (!compare_metric_of(&o->cells[cell], metric) ||
+		    (base == BASE_LIMIT && o->cells[cell].kind == CELL_RING))
 			continue;
 		cells[n++] = cell;
 		if (n == MATRIX_COLUMNS) {
-			print_block(r, metric, cells, n);
+			print_block(r, metric, base, cells, n);
 			n = 0;
 		}
 	}
 	if (n)
-		print_block(r, metric, cells, n);
+		print_block(r, metric, base, cells, n);
 }
 
 void compare_table_print(const struct compare_results *r)
@@ -212,8 +214,10 @@ void compare_table_print(const struct compare_results *r)
 	print_cells(r, false);
 	print_cells(r, true);
 	if (o->ncompetitors > 1) {
-		print_matrix(r, METRIC_RATE);
-		print_matrix(r, METRIC_CPU);
+		print_matrix(r, METRIC_RATE, BASE_REFERENCE);
+		print_matrix(r, METRIC_CPU, BASE_REFERENCE);
+		if (compare_results_have_limit(o))
+			print_matrix(r, METRIC_RATE, BASE_LIMIT);
 	}
 	fflush(stdout);
 }
