@@ -197,7 +197,7 @@ static int plugin_ping(struct traffic *t, uint64_t count, uint32_t *samples)
 		if (!err && t->rank == 0) {
 			err = recv_one(pt, &patience);
 			now = monotime_ns();
-			samples[i] = (uint32_t)(now - start);
+			samples[i] = traffic_sample(now - start);
 			start = now;
 		}
 	}

@@ -135,7 +135,7 @@ static int raw_ping(struct traffic *t, uint64_t count, uint32_t *samples)
 		if (!err && t->rank == 0) {
 			err = stream_message(&rt->in[0]);
 			now = monotime_ns();
-			samples[i] = (uint32_t)(now - start);
+			samples[i] = traffic_sample(now - start);
 			start = now;
 		}
 	}

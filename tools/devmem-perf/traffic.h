@@ -34,6 +34,12 @@ struct traffic {
 	char name[64];
 };
 
+/* A round trip as a sample; one of more than 4 s counts as so long. */
+static inline uint32_t traffic_sample(int64_t ns)
+{
+	return ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
+}
+
 /* What an end of a connection is to be: @slot_size is @cell->size rounded up to pages. */
 struct traffic_shape {
 	unsigned int nslots;
