@@ -10,6 +10,7 @@ jobs=$(nproc)
 
 # Debian packages, by what they are for.
 build_packages=(cmake gcc make pkg-config libnl-3-dev libnl-genl-3-dev libdrm-dev libjansson-dev zlib1g-dev)
+deb_packages=(debhelper dh-dkms dpkg-dev lintian debootstrap groff-base)
 net_packages=(iproute2 ethtool)
 train_packages=(python3-sklearn)
 test_packages=(libcmocka-dev shellcheck clang-format clang-tidy cppcheck python3 python3-yaml python3-jsonschema binutils bc)
