@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Plain TCP, as fast as it goes with blocking calls: a thread for each stream and direction that
- * sends or receives one message after the other, nothing but their bytes. What a plugin adds
- * (framing, requests, one thread for everything) is not in it.
+ * sends one message after the other, or receives whatever has come, nothing but their bytes. What a
+ * plugin adds (framing, requests, one thread for everything) is not in it.
  */
 #ifndef PERF_RAW_TRAFFIC_H
 #define PERF_RAW_TRAFFIC_H
