@@ -38,5 +38,7 @@ MUTANT(head_off, unpack, "data.sizes", "the queue's head is off by one")
 MUTANT(cnt_early, unpack, "data.sizes", "the count is published before the last entry")
 MUTANT(bounce_base, unpack, "data.sizes", "entries count from another base than the bounce buffer's")
 MUTANT(token_early, unpack, "data.consumed_late", "what a receive lies in goes back before it is consumed")
+MUTANT(cnt_kept, unpack, "data.sizes", "a consumed slot keeps its count, on which an aborted kernel hangs")
+MUTANT(modes_differ, unpack, "wire.modes_differ", "a rank with unpack takes a connection from one with gather")
 MUTANT(consumed_unheard, unpack, "data.load", "irecvConsumed does not free the slot")
 /* clang-format on */

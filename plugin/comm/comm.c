@@ -115,3 +115,18 @@ int request_check(const struct comm *comm, const struct mr *mr, const void *data
 	}
 	return 0;
 }
+
+void request_tell_oversize(const struct request *req, uint64_t total)
+{
+	log_err("%s from %s: message of %llu bytes for a receive of %zu: mismatched collective? "
+		"Check that all ranks call the same operations with the same counts",
+		req->comm->nic->name, req->comm->peer, (unsigned long long)total, req->size);
+}
+
+int comm_refuse_memory(const struct comm *comm)
+{
+	log_err("%s: receive into dmabuf memory that the CPU cannot map, and no GPU puts it in place: is "
+		"a CUDA context current in the thread that accepts?",
+		comm->nic->name);
+	return -ENOTSUP;
+}

@@ -121,6 +121,12 @@ void requests_release(struct request *reqs);
 int request_check(const struct comm *comm, const struct mr *mr, const void *data, size_t size,
 		  const char *call);
 
+/* Says that a message of @total bytes came for the receive @req, which has less room. */
+void request_tell_oversize(const struct request *req, uint64_t total);
+
+/* A receive into memory that nobody here reaches: -ENOTSUP, said. */
+int comm_refuse_memory(const struct comm *comm);
+
 /*
  * The four kinds of comm. All take descriptors over, also on failure; @ctrl_fd and @socks are connected.
  *

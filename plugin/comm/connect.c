@@ -16,6 +16,7 @@
 #include "base/mutant.h"
 #include "base/param.h"
 #include "comm/net_internal.h"
+#include "comm/peer_mode.h"
 
 /* The control socket is number 0, data socket i is number i + 1. */
 #define FDS_MAX (WIRE_MAX_SOCKS + 1)
@@ -206,8 +207,8 @@ static int step_sock(struct connect_op *op, int i)
 		if (r < 0)
 			return r;
 	}
-	if (i == 0 && param_bool(PARAM_FRAMES))
-		hello.flags = WIRE_FRAMES;
+	if (i == 0)
+		hello.flags = peer_mode_flags() | (param_bool(PARAM_FRAMES) ? WIRE_FRAMES : 0);
 	memcpy(hello.nonce, op->nonce, WIRE_NONCE_LEN);
 	wire_hello_swap(&hello);
 	r = sock_write_some(op->fds[i], &hello, sizeof(hello), &op->said[i]);
@@ -234,12 +235,17 @@ static int step(struct connect_op *op)
 
 static int check_ready(struct connect_op *op, const char *peer)
 {
+	int r;
+
 	wire_ready_swap(&op->ready);
 	if (op->ready.magic != WIRE_MAGIC || op->ready.version != WIRE_VERSION) {
 		log_err("%s: %s answered in wire version %u, this plugin speaks %u", op->nic->name,
 			peer, op->ready.version, WIRE_VERSION);
 		return -EPROTO;
 	}
+	r = peer_mode_check(op->nic, peer, op->ready.flags);
+	if (r < 0)
+		return r;
 	if (op->ready.status) {
 		log_err("%s: %s refused the connection: %s; its own log says why", op->nic->name,
 			peer, strerror(op->ready.status));

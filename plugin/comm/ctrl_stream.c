@@ -96,15 +96,3 @@ const uint8_t *ctrl_in_data(const struct ctrl_in *in, size_t *ret_len)
 	*ret_len = in->tail - in->head;
 	return in->buf + in->head;
 }
-
-size_t ctrl_in_take(struct ctrl_in *in, void *dst, size_t len)
-{
-	size_t have = in->tail - in->head;
-
-	if (len > have)
-		len = have;
-	if (dst)
-		memcpy(dst, in->buf + in->head, len);
-	in->head += len;
-	return len;
-}

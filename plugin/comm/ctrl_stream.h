@@ -48,7 +48,5 @@ bool ctrl_in_peek(const struct ctrl_in *in, struct wire_rec *ret);
 void ctrl_in_skip(struct ctrl_in *in, size_t n);
 /* The payload bytes that are there, *ret_len of them. */
 const uint8_t *ctrl_in_data(const struct ctrl_in *in, size_t *ret_len);
-/* Up to @len payload bytes to @dst (NULL: discard). Returns how many. */
-size_t ctrl_in_take(struct ctrl_in *in, void *dst, size_t len);
 
 #endif

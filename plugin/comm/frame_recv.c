@@ -120,11 +120,7 @@ static int begin_frame(struct frame_recv *fr, struct in_sock *is, const struct w
 		return fail(fr, -EPROTO, "reading a frame");
 	if (!req->matched) {
 		if (f->total > req->size && !DEVMEM_MUTANT(oversize_taken)) {
-			log_err("%s from %s: message of %llu bytes for a receive of %zu: "
-				"mismatched collective? Check that all ranks call the same "
-				"operations with the same counts",
-				fr->base.nic->name, fr->base.peer, (unsigned long long)f->total,
-				req->size);
+			request_tell_oversize(req, f->total);
 			return fail(fr, -EMSGSIZE, "matching a message");
 		}
 		req->matched = true;
@@ -291,12 +287,8 @@ static int frame_recv_post(struct comm *comm, void *data, size_t size, int tag, 
 	r = request_check(comm, mr, data, size, "irecv");
 	if (r < 0)
 		return r;
-	if (size && !mr->cpu) {
-		log_err("%s: receive into memory that the CPU cannot map, and no GPU puts it in "
-			"place: is a CUDA context current in the thread that accepts?",
-			comm->nic->name);
-		return -ENOTSUP;
-	}
+	if (size && !mr->cpu)
+		return comm_refuse_memory(comm);
 	*req = (struct request){
 		.comm = comm,
 		.used = true,

@@ -17,6 +17,7 @@
 #include "base/mutant.h"
 #include "base/param.h"
 #include "comm/net_internal.h"
+#include "comm/peer_mode.h"
 
 /*
  * Accepted sockets whose hello is not complete. A stranger that says nothing goes when a newer one needs the place, but
@@ -38,12 +39,12 @@ struct inbound {
 	struct wire_hello hello;
 };
 
-/* A connection on the way. n_socks 0: free. @frames: the connecting side can send them. */
+/* A connection on the way. n_socks 0: free. @flags: what the connecting side said of itself. */
 struct partial {
 	uint64_t conn;
 	int n_socks;
 	int n_got;
-	bool frames;
+	uint32_t flags;
 	int ctrl_fd;
 	int socks[WIRE_MAX_SOCKS];
 	int64_t deadline;
@@ -348,7 +349,7 @@ static int introduce(struct listen_comm *l, struct inbound *in)
 	p->n_got++;
 	if (h->kind == WIRE_HELLO_CTRL) {
 		p->peer = in->peer;
-		p->frames = h->flags & WIRE_FRAMES && param_bool(PARAM_FRAMES);
+		p->flags = h->flags;
 	}
 	return 0;
 }
@@ -403,19 +404,23 @@ static int finish(struct listen_comm *l, struct partial *p, struct comm **ret)
 		r = sock_prepare(p->socks[i], true);
 	if (r == 0)
 		r = sock_prepare(p->ctrl_fd, false);
+	sock_addr_text((const struct sockaddr *)&p->peer, text);
+	if (r < 0)
+		log_err("%s: preparing the connection from %s failed: %s", l->nic->name, text,
+			strerror(-r));
+	else
+		r = peer_mode_check(l->nic, text, p->flags);
 	if (r < 0) {
-		log_err("%s: preparing the connection from %s failed: %s", l->nic->name,
-			sock_addr_text((const struct sockaddr *)&p->peer, text), strerror(-r));
 		partial_drop(p);
 	} else {
-		r = recv_comm_create(l->nic, p->ctrl_fd, p->socks, p->n_socks,
-				     (const struct sockaddr *)&p->peer, p->frames, &comm, &rung);
+		r = recv_comm_create(
+			l->nic, p->ctrl_fd, p->socks, p->n_socks, (const struct sockaddr *)&p->peer,
+			p->flags & WIRE_FRAMES && param_bool(PARAM_FRAMES), &comm, &rung);
 		p->n_socks = 0; /* taken over, in either case */
 	}
 
 	ready.rung = (uint16_t)rung;
-	if (r == 0 && comm->frames)
-		ready.flags = WIRE_FRAMES;
+	ready.flags = peer_mode_flags() | (r == 0 && comm->frames ? WIRE_FRAMES : 0);
 	ready.status = -r;
 	wire_ready_swap(&ready);
 	if (ctrl >= 0) {
@@ -425,8 +430,7 @@ static int finish(struct listen_comm *l, struct partial *p, struct comm **ret)
 			close(ctrl);
 		if (r == 0 && w != 1) {
 			r = w < 0 ? w : -EIO;
-			log_err("%s: peer %s went away during set-up: %s", l->nic->name,
-				sock_addr_text((const struct sockaddr *)&p->peer, text),
+			log_err("%s: peer %s went away during set-up: %s", l->nic->name, text,
 				strerror(-r));
 			comm->ops->destroy(comm);
 		}

@@ -281,11 +281,7 @@ static int parse_msg(struct recv_comm *rc, const struct wire_rec *rec)
 	if (rc->match == rc->next_seq)
 		return 0;
 	if (rec->value > req->size && !DEVMEM_MUTANT(oversize_taken)) {
-		log_err("%s from %s: message of %llu bytes for a receive of %zu: mismatched "
-			"collective? Check that all ranks "
-			"call the same operations with the same counts",
-			rc->base.nic->name, rc->base.peer, (unsigned long long)rec->value,
-			req->size);
+		request_tell_oversize(req, rec->value);
 		return fail(rc, -EMSGSIZE, "matching a message");
 	}
 	if (rec->flags & WIRE_F_INLINE) {
@@ -537,12 +533,8 @@ static int post(struct recv_comm *rc, struct request *req, void *data, size_t si
 	struct place_req put = { .ordered = ll, .base = data, .size = size, .loans = loans };
 	int r;
 
-	if (!pl) {
-		log_err("%s: receive into dmabuf memory that the CPU cannot map, and no GPU puts it in place: is a CUDA "
-			"context current in the thread that accepts?",
-			rc->base.nic->name);
-		return -ENOTSUP;
-	}
+	if (!pl)
+		return comm_refuse_memory(&rc->base);
 	r = pl->ops->post(pl, &put);
 	if (r < 0)
 		return r;

@@ -45,7 +45,7 @@ enum wire_hello_kind { WIRE_HELLO_CTRL = 1, WIRE_HELLO_DATA = 2 };
  * @nonce: from the handle, proves that the caller was told of the listener by NCCL.
  * @conn: random number of the connection, the same in all its hellos.
  * @n_socks: data sockets of the connection. @index: which of them this is (data only).
- * @flags: of the control socket's, WIRE_FRAMES when the connecting side can send frames; unknown ones mean nothing.
+ * @flags: of the control socket's, WIRE_FRAMES when the connecting side can send frames, and its enum wire_mode; unknown ones mean nothing.
  */
 struct wire_hello {
 	uint32_t magic;
@@ -61,9 +61,14 @@ _Static_assert(sizeof(struct wire_hello) == 40, "no holes");
 
 #define WIRE_FRAMES 1U
 
+/* What of NCCL's choices a side leaves, in two bits of flags. Both sides have to leave the same (comm/peer_mode.h). */
+enum wire_mode { WIRE_MODE_UNTOLD, WIRE_MODE_ANY, WIRE_MODE_SIMPLE, WIRE_MODE_UNPACK };
+#define WIRE_MODE_SHIFT 1
+#define WIRE_MODE_MASK	(3U << WIRE_MODE_SHIFT)
+
 /*
  * @status: 0, or the errno for which the listening side refuses. @rung: how it will receive (enum rung), for the log.
- * @flags: WIRE_FRAMES, only if the hello had it, when frames are what has to come.
+ * @flags: WIRE_FRAMES, only if the hello had it, when frames are what has to come; the listening side's enum wire_mode.
  */
 struct wire_ready {
 	uint32_t magic;

@@ -13,7 +13,7 @@
  * 4. The kernel polls tail, and only after a barrier of its block does it read cnt (ld.relaxed.gpu) and the entries (ld.volatile)
  *    (src/device/prims_simple.h, waitPeer() and genericOp(); src/device/network/unpack/unpack.h).
  * The way back: a kernel stores the connection's head when it is past a slice (postPeer()), the proxy reads it and calls irecvConsumed(),
- * and only then is the slot written again.
+ * and only then is the slot written again: at once, its cnt with 0.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -353,6 +353,12 @@ static int place_unpack_consumed(struct place *pl, struct place_req *req)
 	struct place_unpack *u = to_unpack(pl);
 	struct unpack_slot *s = slot_of(u, req);
 
+	/*
+	 * A kernel that NCCL aborts goes through the rest of its slices without waiting for them, each with 0 bytes, and with 0 bytes NCCL's
+	 * loop over the entries of a slot ends only if there are none (src/device/prims_simple.h, workSize; unpack.h, PPW).
+	 */
+	if (!DEVMEM_MUTANT(cnt_kept))
+		u->meta->cnt[req->slot] = 0;
 	unpack_regroup_reset(&s->regroup);
 	unpack_blocks_return(u, s);
 	s->busy = DEVMEM_MUTANT(consumed_unheard);

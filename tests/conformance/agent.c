@@ -68,9 +68,11 @@ struct rx *agent_rx_add(struct agent *a, void *comm, const ncclNetDeviceHandle_v
 	return rx;
 }
 
-void agent_rx_remove(struct agent *a, const void *comm, bool alive)
+int agent_rx_remove(struct agent *a, const void *comm, bool alive)
 {
 	struct rx **p, *rx = NULL;
+	char why[96] = "";
+	int err = 0;
 
 	pthread_mutex_lock(&a->lock);
 	for (p = &a->rxs; *p; p = &(*p)->next) {
@@ -81,9 +83,14 @@ void agent_rx_remove(struct agent *a, const void *comm, bool alive)
 		}
 	}
 	pthread_mutex_unlock(&a->lock);
+	if (rx && alive && rx->head == rx->tail && rx->view->abandon)
+		err = rx->view->abandon(rx->view_state, why);
+	if (err)
+		fprintf(stderr, "a kernel that is aborted now: %s\n", why);
 	if (rx)
 		rx->view->close(rx->view_state, alive);
 	free(rx);
+	return err;
 }
 
 uint32_t rx_posted(struct rx *rx, void *req, void *data)
@@ -364,8 +371,10 @@ static ncclResult_t close_recv(struct agent *a, struct call *c)
 {
 	void *comm = (void *)c->a[0];
 
-	agent_rx_remove(a, comm, true);
-	return TIMED(c, a->calls.close_recv(comm));
+	int err = agent_rx_remove(a, comm, true);
+	ncclResult_t res = TIMED(c, a->calls.close_recv(comm));
+
+	return err ? ncclNumResults : res;
 }
 
 static ncclResult_t devices(struct agent *a, struct call *c)
@@ -478,6 +487,8 @@ void agent_run(struct agent *a, struct call *c)
 	case OP_STATE:
 	case OP_LOG:
 	case OP_LOG_TEXT:
+	case OP_ENV:
+	case OP_EXIT:
 		agent_run_host(a, c);
 		break;
 	default:

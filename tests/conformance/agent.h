@@ -73,8 +73,11 @@ void agent_run_host(struct agent *a, struct call *c);
 /* NULL for a comm that is not known. */
 struct rx *agent_rx(struct agent *a, const void *comm);
 struct rx *agent_rx_add(struct agent *a, void *comm, const ncclNetDeviceHandle_v7_t *handle);
-/* @alive: the plugin still has it. */
-void agent_rx_remove(struct agent *a, const void *comm, bool alive);
+/*
+ * @alive: the plugin still has it; then, if nothing is left to be consumed, a kernel that is aborted has to get to its end. 0 or
+ * negative errno, said: it would not.
+ */
+int agent_rx_remove(struct agent *a, const void *comm, bool alive);
 
 /* A receive was posted, and is the rx_posted()th of its comm; it has finished with @size bytes: in order, sees the bytes of what is complete and says so to the plugin.
  * The answer of irecvConsumed(), or ncclInternalError with @why (of 96 bytes) when the bytes cannot be seen. */

@@ -304,6 +304,11 @@ void agent_run_host(struct agent *a, struct call *c)
 	case OP_LOG:
 		c->a[0] = (uint64_t)agent_log_count((const char *)c->data);
 		break;
+	case OP_ENV:
+		c->res = putenv(strdup((const char *)c->data)) ? -ENOMEM : 0;
+		break;
+	case OP_EXIT:
+		exit(0);
 	case OP_LOG_TEXT:
 		agent_log_tail((char *)c->data, 6000);
 		c->len = (uint32_t)strlen((char *)c->data) + 1;

@@ -27,6 +27,7 @@ enum call_op {
 	OP_DEVICES,	/* -> a0 number */
 	OP_PROPS,	/* a0 device -> data struct net_device. Any thread */
 	OP_PROPS_STORM, /* a0 device, a1 ms: asks all the time, answers have to be equal. Any thread */
+	OP_EXIT,	/* exit(0), with whatever is open; no answer */
 	OP_FORK,	/* a0 enum fork_kind, a1 comm -> res 0 or a reason in data */
 	/* Service. */
 	OP_SET_ATTR, /* a0 context */
@@ -55,6 +56,7 @@ enum call_op {
 	OP_STATE,      /* -> data struct process_state */
 	OP_LOG,	       /* data a text -> a0 lines of the plugin that have it, whatever case */
 	OP_LOG_TEXT,   /* -> data the last lines */
+	OP_ENV,	       /* data NAME=VALUE, for the rank's process. Before OP_LOAD */
 	OP_COUNT
 };
 

@@ -232,6 +232,34 @@ static void abort_connected(void)
 	}
 }
 
+/*
+ * exit() of a program that has not shut NCCL down, whose proxy threads may be inside the plugin: here one waits for a receive. It ends, at
+ * once and with 0, and its peer learns of it.
+ */
+static void exit_open(void)
+{
+	struct call wait = { .a = { END_MS } };
+	struct link to, from;
+	struct item r, s;
+
+	link_open(&to, TX, RX, 4 * MIB);
+	link_open(&from, RX, TX, 4 * MIB);
+	link_exchange(&to, MIB, 1);
+	link_exchange(&from, MIB, 2);
+	r = item_recv(&to.rx, side_irecv(&to.rx, 0, 4 * MIB, 0));
+	s = item_recv(&from.rx, side_irecv(&from.rx, 0, 4 * MIB, 0));
+	wait.len = sizeof(r);
+	memcpy(wait.data, &r, sizeof(r));
+	rank_begin(RX, &wait, ON_PROGRESS, OP_WAIT);
+	rank_exit(RX);
+	wait_items(TX, &s, 1, 0, END_MS);
+	item_expect(&s, ncclRemoteError, -1);
+	side_deregister(&to.tx);
+	side_deregister(&from.rx);
+	side_close(&to.tx, true);
+	side_close(&from.rx, false);
+}
+
 static void listen_only(void)
 {
 	uint8_t handle[NCCL_NET_HANDLE_MAXSIZE];
@@ -261,5 +289,7 @@ const struct conf_case cases_life[] = {
 	  abort_unconnected, 0, 0 },
 	{ "life.abort_connected", "finalize with comms and requests that nobody closes",
 	  abort_connected, 0, 0 },
+	{ "life.exit_open", "exit() with comms, requests and a thread at work", exit_open,
+	  CASE_PROCESSES | CASE_DIRTY, 0 },
 	{ 0 },
 };

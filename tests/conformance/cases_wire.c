@@ -125,6 +125,50 @@ static void hello_newer(void)
 	hello_of_other_version(1);
 }
 
+/* Connects @tx to @rx, which may differ: both have to refuse, and say what each is. */
+static void must_not_connect(struct rank *tx, struct rank *rx)
+{
+	struct call con = { 0 }, acc = { 0 };
+	uint8_t handle[NCCL_NET_HANDLE_MAXSIZE];
+	uint64_t listen = rank_listen(rx, handle);
+
+	con = (struct call){ .len = sizeof(handle),
+			     .a = { tx->ctx, (uint64_t)tx->dev, 0, END_MS } };
+	memcpy(con.data, handle, sizeof(handle));
+	acc = (struct call){ .a = { listen, 0, 0, END_MS } };
+	rank_begin(tx, &con, ON_SERVICE, OP_CONNECT);
+	rank_begin(rx, &acc, ON_SERVICE, OP_ACCEPT);
+	rank_finish(tx, ON_SERVICE);
+	rank_finish(rx, ON_SERVICE);
+	EXPECT(con.res, ncclRemoteError, "connect to a rank of another mode");
+	EXPECT(acc.res, ncclRemoteError, "accept of a rank of another mode");
+	rank_close_listen(rx, listen);
+	for (int i = 0; i < 2; i++) {
+		CHECK(rank_log_count(&ranks[i], "leaves unpacking") > 0 &&
+			      rank_log_count(&ranks[i], "gathers") > 0 &&
+			      rank_log_count(&ranks[i], "every rank") > 0,
+		      "rank %d has no message that names both modes and the remedy", i);
+	}
+}
+
+/* One rank leaves unpacking to NCCL's kernels and keeps NCCL away from LL, the other does not: no connection, either way. */
+static void modes_differ(void)
+{
+	if (conf.memory != MEMORY_CUDA)
+		SKIP("wants --memory cuda: without a GPU there is one mode only");
+	if (conf.version < 7)
+		SKIP("version %d has no device handle to unpack by", conf.version);
+	conf.unpack = false; /* of one rank only */
+	rank_env(RX, "NCCL_DEVMEM_PLACE=gather");
+	rank_env(TX, "NCCL_DEVMEM_PLACE=unpack");
+	for (int i = 0; i < 2; i++) {
+		rank_load(&ranks[i]);
+		rank_init(&ranks[i]);
+	}
+	must_not_connect(TX, RX);
+	must_not_connect(RX, TX);
+}
+
 const struct conf_case cases_wire[] = {
 	{ "wire.handle_older", "the handle of a peer with an older wire version", handle_older,
 	  CASE_OURS, 0 },
@@ -133,5 +177,7 @@ const struct conf_case cases_wire[] = {
 	{ "wire.hello_older", "a peer with an older wire version connects", hello_older, CASE_OURS,
 	  0 },
 	{ "wire.hello_newer", "a peer with a newer one connects", hello_newer, CASE_OURS, 0 },
+	{ "wire.modes_differ", "one rank unpacks, the other gathers: neither connects",
+	  modes_differ, CASE_OURS | CASE_BARE | CASE_PROCESSES, 0 },
 	{ 0 },
 };

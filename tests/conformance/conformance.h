@@ -35,6 +35,7 @@ extern const struct conf_case *const conf_tables[];
 
 /*
  * @netns: names of network namespaces, for rank 0 and 1. @leak_command: its output after a case has to be what it was before all.
+ * @unpack: the plugin has been set to leave unpacking to NCCL's kernels.
  */
 struct conf_options {
 	const char *plugin;
@@ -44,6 +45,7 @@ struct conf_options {
 	enum device_memory_kind memory;
 	int processes;
 	bool ours;
+	bool unpack;
 	bool verbose;
 	int version;
 	unsigned int limit_factor;

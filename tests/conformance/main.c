@@ -35,6 +35,7 @@ static const char usage[] =
 	"  --netns A,B       rank 0 in network namespace A, rank 1 in B (two processes)\n"
 	"  --leak-command C  its output after each case has to be what it was at the start\n"
 	"  --ours            the plugin speaks this project's wire format: cases that know it, too\n"
+	"  --unpack          the plugin is set to leave unpacking to NCCL's kernels: all but version 6 have to say so\n"
 	"  --no-slow         without the cases that take long\n"
 	"  --fail-fast       stop at the first failure\n"
 	"  --json            the table as JSON\n"
@@ -187,6 +188,7 @@ enum {
 	OPT_NETNS,
 	OPT_LEAK,
 	OPT_OURS,
+	OPT_UNPACK,
 	OPT_NO_SLOW,
 	OPT_FAIL_FAST,
 	OPT_JSON,
@@ -210,6 +212,7 @@ static const struct option long_options[] = {
 	{ "netns", required_argument, NULL, OPT_NETNS },
 	{ "leak-command", required_argument, NULL, OPT_LEAK },
 	{ "ours", no_argument, NULL, OPT_OURS },
+	{ "unpack", no_argument, NULL, OPT_UNPACK },
 	{ "no-slow", no_argument, NULL, OPT_NO_SLOW },
 	{ "fail-fast", no_argument, NULL, OPT_FAIL_FAST },
 	{ "json", no_argument, NULL, OPT_JSON },
@@ -286,6 +289,9 @@ int main(int argc, char **argv)
 			break;
 		case OPT_OURS:
 			conf.ours = true;
+			break;
+		case OPT_UNPACK:
+			conf.unpack = true;
 			break;
 		case OPT_NO_SLOW:
 			run.no_slow = true;

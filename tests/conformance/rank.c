@@ -57,16 +57,56 @@ void ranks_start(int n, int n_processes)
 		rank_state(&ranks[i], &ranks[i].before);
 }
 
-void rank_kill(struct rank *r)
+/* Its process has ended. */
+static void rank_forget(struct rank *r)
 {
-	kill(r->pid, SIGKILL);
-	waitpid(r->pid, NULL, 0);
 	close(r->fd);
 	ranks[0].before.fds--; /* counted with it */
 	r->pid = 0;
 	r->fd = -1;
 	r->loaded = false;
 	r->inited = false;
+}
+
+void rank_kill(struct rank *r)
+{
+	kill(r->pid, SIGKILL);
+	waitpid(r->pid, NULL, 0);
+	rank_forget(r);
+}
+
+/* The process of @r has to end by itself, with 0. */
+static void rank_await(const struct rank *r)
+{
+	int64_t end = monotime_ns() + 10 * conf.limit_factor * NSEC_PER_SEC;
+	int status = 0;
+
+	while (waitpid(r->pid, &status, WNOHANG) == 0) {
+		if (monotime_ns() > end)
+			FAIL("the process of rank %d did not end", r->number);
+		sleep_ms(2);
+	}
+	if (status)
+		FAIL("the process of rank %d ended with wait status 0x%x", r->number,
+		     (unsigned int)status);
+}
+
+void rank_exit(struct rank *r)
+{
+	struct call c = { .len = 0 };
+
+	rank_begin(r, &c, ON_APP, OP_EXIT);
+	rank_await(r);
+	rank_forget(r);
+}
+
+void rank_env(struct rank *r, const char *name_value)
+{
+	struct call c = { .len = (uint32_t)strlen(name_value) + 1 };
+
+	memcpy(c.data, name_value, c.len);
+	rank_call(r, &c, ON_APP, OP_ENV);
+	CHECK(c.res == 0, "putenv(%s) failed", name_value);
 }
 
 static void rank_lost(struct rank *r)
@@ -205,11 +245,22 @@ static void find_device(struct rank *r, int n)
 	FAIL("no device called %s", conf.interface);
 }
 
+/* Kernels can unpack from version 7 on (nccl/net_v7.h). */
+static bool has_device_handle(void)
+{
+	return conf.version >= 7;
+}
+
 void rank_init(struct rank *r)
 {
 	struct call c = { .a = { 0, 1 } };
 
 	rank_call(r, &c, ON_APP, OP_INIT);
+	if (c.res != ncclSuccess && conf.unpack && !has_device_handle()) {
+		CHECK(rank_log_count(r, "unpack"), "init fails without a word on unpack");
+		SKIP("version %d has no device handle to unpack by, and init refuses, saying so",
+		     conf.version);
+	}
 	EXPECT(c.res, ncclSuccess, "init");
 	r->ctx = c.a[0];
 	r->inited = true;
@@ -217,6 +268,9 @@ void rank_init(struct rank *r)
 	EXPECT(c.res, ncclSuccess, "devices");
 	CHECK((int)c.a[0] > 0, "devices: %d", (int)c.a[0]);
 	find_device(r, (int)c.a[0]);
+	CHECK(!conf.unpack || !has_device_handle() ||
+		      r->device.device_type == NCCL_NET_DEVICE_UNPACK,
+	      "the device's type is %d, not unpack", r->device.device_type);
 	if (!rx_view_for(r->device.device_type))
 		SKIP("receives of this device type (%d) cannot be seen here",
 		     r->device.device_type);
@@ -242,9 +296,6 @@ void rank_unload(struct rank *r)
 
 static void rank_stop(struct rank *r)
 {
-	int64_t end = monotime_ns() + 10 * NSEC_PER_SEC;
-	int status = 0;
-
 	if (!r->pid) {
 		if (!r->agent.path)
 			return;
@@ -255,15 +306,8 @@ static void rank_stop(struct rank *r)
 		return;
 	}
 	shutdown(r->fd, SHUT_RDWR);
-	while (waitpid(r->pid, &status, WNOHANG) == 0) {
-		if (monotime_ns() > end)
-			FAIL("the process of rank %d did not end", r->number);
-		sleep_ms(2);
-	}
+	rank_await(r);
 	close(r->fd);
-	if (status)
-		FAIL("the process of rank %d ended with wait status 0x%x", r->number,
-		     (unsigned int)status);
 }
 
 void ranks_end(void)

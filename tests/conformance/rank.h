@@ -16,7 +16,7 @@
 /* The first accept of a GPU may allocate and bind memory of it. */
 #define CALL_GPU_MS 3000
 /* Every outcome, an error as well, has to show within this time. */
-#define END_MS 20000
+#define END_MS (20000 * (int)conf.limit_factor)
 
 struct pending {
 	struct call *call;
@@ -52,6 +52,10 @@ void ranks_start(int n, int n_processes);
 void ranks_end(void);
 /* SIGKILL for a rank with a process of its own. */
 void rank_kill(struct rank *r);
+/* exit(0) in a rank with a process of its own, on the application thread, whatever is open: it has to end, with 0. */
+void rank_exit(struct rank *r);
+/* NAME=VALUE in the rank's environment, before rank_load(). */
+void rank_env(struct rank *r, const char *name_value);
 
 /* One call: answered when it returns; or begun, and answered at rank_finish(). */
 void rank_call(struct rank *r, struct call *c, enum call_thread thread, enum call_op op);

@@ -67,6 +67,19 @@ static int unpack_fetch(void *state, void *data, size_t size, char *why)
 	return err;
 }
 
+/* The slots of a whole turn of the queue, none of which holds anything now, and none of which is waited for. */
+static int unpack_abandon(void *state, char *why)
+{
+	struct unpack_state *u = state;
+	int err = 0;
+
+	for (int i = 0; i < UNPACK_EMUL_SLOTS && !err; i++)
+		err = unpack_emul_step(&u->emul, 0, NULL, 0);
+	if (err)
+		snprintf(why, 96, "%.95s", u->emul.why);
+	return err;
+}
+
 static void unpack_close(void *state, bool alive)
 {
 	struct unpack_state *u = state;
@@ -81,5 +94,6 @@ const struct rx_view rx_view_unpack = {
 	.name = "unpack",
 	.open = unpack_open,
 	.fetch = unpack_fetch,
+	.abandon = unpack_abandon,
 	.close = unpack_close,
 };

@@ -14,12 +14,15 @@
 /*
  * @open:  for a comm that accept() gave with this handle. 0 or negative errno with @why, of 96 bytes.
  * @fetch: a receive has finished; in the order in which they were posted. Makes its @size bytes be at @data.
+ * @abandon: everything posted has been consumed; a kernel that is aborted now goes through the rest of its slices without waiting for any
+ *         of them. 0, or negative errno with @why: it would not end. NULL where kernels have no part in it.
  * @close: the comm is about to be closed; not @alive: it is gone already, and what it had with it.
  */
 struct rx_view {
 	const char *name;
 	int (*open)(const ncclNetDeviceHandle_v7_t *handle, void **ret_state, char *why);
 	int (*fetch)(void *state, void *data, size_t size, char *why);
+	int (*abandon)(void *state, char *why);
 	void (*close)(void *state, bool alive);
 };
 

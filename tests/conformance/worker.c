@@ -151,6 +151,12 @@ int worker_serve(struct agent *agent, int fd)
 		struct worker *w = &workers[c.thread];
 
 		/*
+		 * Other threads' answers may be why this call comes, and what they did to memory has to be seen by it. The socket
+		 * orders that, but nothing that a checker of memory order would know of: this does, as answers are written under it.
+		 */
+		pthread_mutex_lock(&reply_lock);
+		pthread_mutex_unlock(&reply_lock);
+		/*
 		 * The other side has one call per thread under way, at most; but its next one may be here before the worker
 		 * is back from writing the answer, and that is done with @own only then.
 		 */

@@ -104,6 +104,35 @@ static void test_empty_receives(void **state)
 		assert_ok(consumed(i));
 }
 
+/* A kernel that is aborted goes on without waiting, with 0 bytes a slice: slots that are consumed, or not filled yet, must not hold it up. */
+static void test_aborted_kernel(void **state)
+{
+	struct arrival a;
+
+	(void)state;
+	make(4);
+	for (int i = 0; i < UNPACK_SLOTS; i++) {
+		assert_ok(post(i));
+		arrival_clear(&a);
+		frag(&a, i, 0, 4096 * (uint64_t)(i + 1), 64);
+		assert_ok(put(i, 0, 0, &a));
+		assert_ok(finish(i, 64));
+		assert_int_equal(meta()->cnt[i], 1);
+		check(i, 64);
+	}
+	/* In another order than they were posted in. */
+	for (int i = UNPACK_SLOTS - 1; i >= 0; i--) {
+		assert_ok(consumed(i));
+		assert_int_equal(meta()->cnt[i], 0);
+	}
+	assert_ok(post(0));
+	arrival_clear(&a);
+	frag(&a, 0, 0, 4096, 64);
+	assert_ok(put(0, 0, 0, &a)); /* under way */
+	for (int i = 0; i < 2 * UNPACK_SLOTS; i++)
+		assert_ok(unpack_emul_step(&emul, 0, NULL, 0));
+}
+
 /* 16 may be outstanding, and slots are used in the order of irecv calls for ever. */
 static void test_slots(void **state)
 {
@@ -302,12 +331,19 @@ int main(void)
 {
 #define unit(test) cmocka_unit_test_setup_teardown(test, start, end)
 	const struct CMUnitTest tests[] = {
-		unit(test_handle),	    unit(test_frags),
-		unit(test_neighbours_join), unit(test_empty_receives),
-		unit(test_slots),	    unit(test_slot_again),
-		unit(test_ll_is_refused),   unit(test_gpu_error),
-		unit(test_accounts),	    unit(test_refusals),
-		unit(test_one_bounce_base), unit(test_close_with_receives),
+		unit(test_handle),
+		unit(test_frags),
+		unit(test_neighbours_join),
+		unit(test_empty_receives),
+		unit(test_aborted_kernel),
+		unit(test_slots),
+		unit(test_slot_again),
+		unit(test_ll_is_refused),
+		unit(test_gpu_error),
+		unit(test_accounts),
+		unit(test_refusals),
+		unit(test_one_bounce_base),
+		unit(test_close_with_receives),
 	};
 	int r = cmocka_run_group_tests(tests, NULL, NULL);
 

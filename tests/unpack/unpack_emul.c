@@ -182,10 +182,14 @@ int unpack_emul_copy(struct unpack_emul *emul, int peer, void *dst, size_t nbyte
 	uint64_t n;
 
 	emul->why[0] = '\0';
-	if (!nbytes)
-		return 0;
 	/* Nothing orders this load but the acquire of the tail, just as on the GPU. */
 	n = __atomic_load_n(&emul->meta[peer]->cnt[slot], __ATOMIC_RELAXED);
+	if (!nbytes)
+		return n ? fail(emul, -ELOOP,
+				"slot %" PRIu64 ": %" PRIu64
+				" entries for 0 bytes: the kernel would not end",
+				slot, n)
+			 : 0;
 	if (n > UNPACK_EMUL_ENTRIES)
 		return fail(emul, -E2BIG, "slot %" PRIu64 ": %" PRIu64 " entries", slot, n);
 	for (uint64_t i = 0; i < n; i++) {

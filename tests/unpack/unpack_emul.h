@@ -76,15 +76,17 @@ int unpack_emul_setup(struct unpack_emul *emul, int peer, const struct unpack_em
 
 /*
  * The connection's next slice has arrived (its tail has moved; the caller's load of the tail is an acquire):
- * the head moves first, always, also for a slice of 0 bytes, whose slot is then not looked at.
+ * the head moves first, always, also for a slice of 0 bytes.
  */
 void unpack_emul_advance(struct unpack_emul *emul, int peer);
 
 /*
  * Puts the current slice of @nbytes together at @dst (the connection's slot in NCCL's receive buffer).
- * @nbytes is exact: what the entries cover must be each byte once, and none outside. With 0 nothing is read.
+ * @nbytes is exact: what the entries cover must be each byte once, and none outside.
+ * With 0 there must be no entries: a kernel that is aborted comes by with 0 bytes at slots that it has not waited for, and
+ * then goes through a slot's entries by steps of 0 (unpack.h, PPW).
  * -E2BIG: more entries than a slot has. -EFAULT: an access that the GPU would fault on, being misaligned.
- * -ERANGE: an entry past the end of the slice. -ENODATA: bytes that no entry covers, or two do.
+ * -ELOOP: entries for 0 bytes. -ERANGE: an entry past the end of the slice. -ENODATA: bytes that no entry covers, or two do.
  * On failure the slice's content is undefined.
  */
 int unpack_emul_copy(struct unpack_emul *emul, int peer, void *dst, size_t nbytes);
