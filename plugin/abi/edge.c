@@ -87,8 +87,10 @@ void edge_log_install(ncclDebugLogger_t log)
 }
 
 /* The C++ ABI's names for what follows: crtbegin's mark of this library, and libc's list (Itanium C++ ABI, 3.3.6.3). */
-extern void *__dso_handle __attribute__((visibility("hidden"))); /* NOLINT(bugprone-reserved-identifier) */
-int __cxa_atexit(void (*fn)(void *), void *arg, void *dso); /* NOLINT(bugprone-reserved-identifier) */
+extern void *__dso_handle
+	__attribute__((visibility("hidden"))); /* NOLINT(bugprone-reserved-identifier) */
+int __cxa_atexit(void (*fn)(void *), void *arg,
+		 void *dso); /* NOLINT(bugprone-reserved-identifier) */
 
 static void edge_exit(void *unused)
 {

@@ -23,6 +23,12 @@
 #define SMALL_FRAME (16UL << 10)
 
 /*
+ * How many messages a frame may be ahead of the next receive. A send is done when the kernel has its bytes, so a sender is ahead by all that
+ * fits in the sockets' buffers, and on one socket by all that went over the others: 512 MiB of them if the messages are empty.
+ */
+#define SEQ_AHEAD_MAX (1 << 24)
+
+/*
  * @req: whose payload is coming, [@p, @p + @left); @left is 0 between frames.
  * @head, @tail: what was read ahead and not used yet. @small: so were the last frames.
  */
@@ -111,8 +117,7 @@ static int begin_frame(struct frame_recv *fr, struct in_sock *is, const struct w
 
 	if (f->magic != WIRE_MAGIC || f->offset > f->total || f->len > f->total - f->offset)
 		return fail(fr, -EPROTO, "reading a frame");
-	/* A sender has no more than this under way. */
-	if (ahead >= NET_MAX_REQUESTS || ahead < -NET_MAX_REQUESTS)
+	if (ahead >= SEQ_AHEAD_MAX || ahead < -NET_MAX_REQUESTS)
 		return fail(fr, -EPROTO, "reading a frame");
 	if (ahead >= 0)
 		return 0;
