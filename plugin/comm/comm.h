@@ -25,6 +25,9 @@ enum comm_kind { COMM_SEND, COMM_RECV };
  */
 #define COMM_CALL_BYTES (2L << 20)
 
+/* The same for a socket of a comm whose messages come in frames, in either direction: while one thread does the one, the other stands still. */
+#define FRAME_CALL_BYTES (512UL << 10)
+
 /*
  * What a comm does. @send of sending comms and @recv of receiving ones are NULL in the others, @consumed and @device_handle where there
  * is nothing to do. @test: *ret_size of receives is set with *ret_done.

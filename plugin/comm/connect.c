@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -92,18 +93,26 @@ void connect_sweep(void)
 		op_destroy(ops);
 }
 
-/* How many data sockets pay: one does where no link is involved, more share the work of a fast one. */
+/* How many data sockets pay: one does where no link is involved, more share the work of a fast one. Said once for each number. */
 static int socket_count(const struct nic *nic, bool peer_is_local)
 {
 	int n = (int)param_int(PARAM_SOCKETS);
+	static uint32_t said;
+	char why[64];
 
-	if (n)
-		return n;
-	if (nic->is_loopback || peer_is_local)
-		return 1;
-	if (nic->speed_mbps >= 100000)
-		return 8;
-	return nic->speed_mbps >= 50000 ? 4 : 2;
+	if (n) {
+		snprintf(why, sizeof(why), "as %s says", param_env_name(PARAM_SOCKETS));
+	} else if (nic->is_loopback || peer_is_local) {
+		n = 1;
+		snprintf(why, sizeof(why), "the peer is on this host, no link is to be shared");
+	} else {
+		n = nic->speed_mbps >= 100000 ? 8 : nic->speed_mbps >= 50000 ? 4 : 2;
+		snprintf(why, sizeof(why), "for a link of %d Mbit/s", nic->speed_mbps);
+	}
+	if (!(__atomic_fetch_or(&said, 1U << n, __ATOMIC_RELAXED) & 1U << n))
+		log_info("%s: %d data socket%s a connection: %s", nic->name, n, n > 1 ? "s" : "",
+			 why);
+	return n;
 }
 
 static int handle_check(const struct nic *nic, struct wire_handle *h)

@@ -199,17 +199,23 @@ static ssize_t read_sock(struct frame_recv *fr, int i, bool *ret_short)
 {
 	struct in_sock *is = &fr->socks[i];
 	size_t want = ahead_wanted(fr, is);
-	struct iovec iov[2] = { { .iov_base = is->p, .iov_len = is->left },
+	size_t part = is->left < FRAME_CALL_BYTES ? is->left : FRAME_CALL_BYTES;
+	struct iovec iov[2] = { { .iov_base = is->p, .iov_len = part },
 				{ .iov_base = is->ahead + is->tail, .iov_len = want } };
-	struct msghdr msg = { .msg_iov = is->left ? iov : iov + 1, .msg_iovlen = is->left ? 2 : 1 };
+	struct msghdr msg = { .msg_iov = is->left ? iov : iov + 1, .msg_iovlen = 1 };
 	size_t body;
 	ssize_t n;
+
+	if (part < is->left)
+		want = 0;
+	else if (part)
+		msg.msg_iovlen = 2;
 
 	counter_inc(sys_recv);
 	n = recvmsg(fr->base.socks[i].fd, &msg, MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EINTR ? -EAGAIN : -errno;
-	*ret_short = (size_t)n < is->left + want;
+	*ret_short = (size_t)n < part + want;
 	body = (size_t)n < is->left ? (size_t)n : is->left;
 	if (body) {
 		is->p += body;
@@ -225,7 +231,7 @@ static int pull(struct frame_recv *fr, int i)
 {
 	struct in_sock *is = &fr->socks[i];
 	bool drained = false;
-	ssize_t budget = COMM_CALL_BYTES;
+	ssize_t budget = FRAME_CALL_BYTES;
 	bool moved = false;
 	ssize_t n;
 	int r;

@@ -20,11 +20,19 @@
 #define QUEUE_MAX 64
 #define BATCH_MAX 32
 
+/* How often one call fills the queues and empties them again, while that moves something. */
+#define ROUNDS_MAX 8
+
 /* The longest frame: keeps its length in 32 bits. */
 #define FRAME_MAX (1UL << 30)
 
-/* Messages below this size that follow one another without a test() between wait for it, to go together; but for the first of them. */
-#define POST_AT_ONCE (32UL << 10)
+/*
+ * A burst is messages that follow one another within BURST_NS, which is less than a round trip. All but its first wait for more to come,
+ * to go together: until HOLD_MAX bytes wait, or a test() finds that no isend() has come since the last. NCCL's proxy tests after each
+ * isend(), so one test() is not yet a pause.
+ */
+#define BURST_NS 8000
+#define HOLD_MAX (56UL << 10)
 
 /*
  * @head: in wire order, @head_left bytes of it still to be sent. [@p, @p + @left) is what remains of the payload.
@@ -47,13 +55,15 @@ struct out_queue {
 
 /*
  * @next_seq: number of the next isend. @cut: the oldest message that is not wholly queued. @posted: an isend() has come since the last
- * test().
+ * test(), @posted_ns: when the last one of a small message came. @queued: bytes of all queues.
  */
 struct frame_send {
 	struct comm base;
 	uint32_t next_seq;
 	uint32_t cut;
 	bool posted;
+	int64_t posted_ns;
+	size_t queued;
 	size_t chunk_size;
 	struct peer_watch watch;
 	struct send_path path;
@@ -96,7 +106,7 @@ static void frame_send_destroy(struct comm *comm)
 	free(fs);
 }
 
-static void queue_frame(struct out_queue *q, struct request *req, size_t len)
+static void queue_frame(struct frame_send *fs, struct out_queue *q, struct request *req, size_t len)
 {
 	struct out_frame *f = &q->ring[q->end++ % QUEUE_MAX];
 
@@ -114,6 +124,7 @@ static void queue_frame(struct out_queue *q, struct request *req, size_t len)
 	f->p = req->data + req->assigned;
 	f->left = len;
 	q->bytes += sizeof(f->head) + len;
+	fs->queued += sizeof(f->head) + len;
 	req->assigned += len;
 	req->frames++;
 }
@@ -155,7 +166,7 @@ static void cut_messages(struct frame_send *fs)
 		if (!q)
 			return;
 		if (req->size || !DEVMEM_MUTANT(empty_unsent))
-			queue_frame(q, req, left < most ? left : most);
+			queue_frame(fs, q, req, left < most ? left : most);
 		req->announced = true;
 		if (req->assigned == req->size)
 			fs->cut++;
@@ -196,8 +207,10 @@ static ssize_t push_copied(struct data_sock *ds, struct out_queue *q, size_t *re
 	uint32_t i;
 	ssize_t n;
 
-	for (i = q->first; i != q->end && i - q->first < BATCH_MAX; i++) {
+	for (i = q->first; i != q->end && i - q->first < BATCH_MAX && asked < FRAME_CALL_BYTES;
+	     i++) {
 		struct out_frame *f = &q->ring[i % QUEUE_MAX];
+		size_t len = f->left < FRAME_CALL_BYTES ? f->left : FRAME_CALL_BYTES;
 
 		if (f->left && f->req->path != &path_send_copy)
 			break;
@@ -208,13 +221,16 @@ static ssize_t push_copied(struct data_sock *ds, struct out_queue *q, size_t *re
 			};
 			asked += f->head_left;
 		}
-		if (f->left) {
+		if (len) {
 			iov[msg.msg_iovlen++] = (struct iovec){
 				.iov_base = mr_cpu(f->req->mr, f->p),
-				.iov_len = f->left,
+				.iov_len = len,
 			};
-			asked += f->left;
+			asked += len;
 		}
+		/* What is behind a part is not next. */
+		if (len < f->left)
+			break;
 	}
 	counter_inc(sys_send);
 	n = sendmsg(ds->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -260,8 +276,9 @@ static int push(struct frame_send *fs, int i)
 	struct data_sock *ds = &fs->base.socks[i];
 	struct out_queue *q = &fs->queues[i];
 	bool moved = false;
+	size_t total = 0;
 
-	while (q->first != q->end) {
+	while (q->first != q->end && total < FRAME_CALL_BYTES) {
 		const struct out_frame *f = &q->ring[q->first % QUEUE_MAX];
 		bool lent = f->left && f->req->path != &path_send_copy;
 		size_t asked = 0, payload;
@@ -275,8 +292,10 @@ static int push(struct frame_send *fs, int i)
 			break;
 		if (n < 0)
 			return (int)n;
+		fs->queued -= (size_t)n;
 		payload = queue_accepted(q, (size_t)n);
 		moved |= n > 0;
+		total += (size_t)n;
 		if (lent)
 			continue;
 		counter_add(sent_copy, payload);
@@ -289,6 +308,7 @@ static int push(struct frame_send *fs, int i)
 
 static int progress(struct frame_send *fs)
 {
+	int rounds = ROUNDS_MAX;
 	bool moved;
 	int i, r;
 
@@ -302,7 +322,7 @@ static int progress(struct frame_send *fs)
 			moved |= r > 0;
 		}
 		/* Room in the queues is of use only to what is not in one. */
-	} while (moved && fs->cut != fs->next_seq);
+	} while (moved && fs->cut != fs->next_seq && --rounds);
 	return 0;
 }
 
@@ -312,6 +332,20 @@ static bool is_done(const struct request *req)
 		return true;
 	return req->assigned == req->size && req->frames == 0 && req->announced &&
 	       req->zc.pending == 0;
+}
+
+/* Should what has just been posted wait for more? What is behind it in the queues then waits, too. */
+static bool joins_burst(struct frame_send *fs, size_t size)
+{
+	int64_t last = fs->posted_ns;
+
+	if (size >= HOLD_MAX)
+		return false;
+	fs->posted_ns = now_ns();
+	if (fs->posted_ns - last >= BURST_NS)
+		return false;
+	cut_messages(fs);
+	return fs->queued < HOLD_MAX && fs->cut == fs->next_seq;
 }
 
 static int frame_send_post(struct comm *comm, const void *data, size_t size, int tag, struct mr *mr,
@@ -346,8 +380,8 @@ static int frame_send_post(struct comm *comm, const void *data, size_t size, int
 	req->used = true;
 	fs->next_seq++;
 	counter_inc(msgs_sent);
-	if (size >= POST_AT_ONCE || !fs->posted) {
-		fs->posted = true;
+	fs->posted = true;
+	if (!joins_burst(fs, size)) {
 		r = progress(fs);
 		if (r < 0)
 			return r;
@@ -360,10 +394,14 @@ static int frame_send_test(struct request *req, int *ret_done, size_t *ret_size)
 {
 	struct comm *comm = req->comm;
 	struct frame_send *fs = to_frames(comm);
+	bool hold = false;
 	int r;
 
-	fs->posted = false;
-	if (!is_done(req)) {
+	if (fs->posted && fs->queued < HOLD_MAX && fs->cut == fs->next_seq) {
+		fs->posted = false;
+		hold = true;
+	}
+	if (!is_done(req) && !hold) {
 		r = progress(fs);
 		if (r < 0)
 			return r;

@@ -15,6 +15,7 @@
 #include "base/mutant.h"
 #include "base/param.h"
 #include "comm/sock.h"
+#include "nic/nic.h"
 
 /* linux/tcp.h has it since 6.15, with these limits. */
 #ifndef TCP_RTO_MAX_MS
@@ -80,6 +81,22 @@ static int set_int(int fd, int level, int name, int value)
 	return setsockopt(fd, level, name, &value, sizeof(value)) < 0 ? -errno : 0;
 }
 
+/*
+ * The loopback device neither queues nor loses: there a congestion control that paces, bbr above all, only waits. reno does not, and every
+ * kernel has it and lets every process take it (net/ipv4/tcp_cong.c). Has to be so before connect(), as bbr leaves its pacing behind.
+ */
+static void set_near_options(int fd)
+{
+	static const char cc[] = "reno";
+	static bool said;
+
+	if (setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, cc, sizeof(cc) - 1) == 0 &&
+	    !__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+		log_info("congestion control %s on data sockets to this host, where there is no "
+			 "network to be fair to; %s sets another",
+			 cc, param_env_name(PARAM_CONGESTION));
+}
+
 /* Buffer sizes and congestion control decide about the handshake too (window scale), so they are set before connect. */
 static void set_data_options(int fd)
 {
@@ -117,6 +134,8 @@ int sock_connect(const struct sockaddr *local, const struct sockaddr *remote, so
 		return -errno;
 	if (data)
 		set_data_options(fd);
+	if (data && !param_str(PARAM_CONGESTION)[0] && nic_addr_is_local(remote))
+		set_near_options(fd);
 	if (connect(fd, remote, len) < 0 && errno != EINPROGRESS)
 		return -errno;
 	*ret_fd = TAKE_FD(fd);
@@ -216,10 +235,15 @@ int sock_write_some(int fd, const void *buf, size_t size, size_t *pos)
 	return *pos == size;
 }
 
-int64_t now_ms(void)
+int64_t now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+int64_t now_ms(void)
+{
+	return now_ns() / 1000000;
 }

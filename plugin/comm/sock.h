@@ -47,7 +47,8 @@ int sock_watch(int fd, int64_t *since, int64_t now);
 int sock_read_some(int fd, void *buf, size_t size, size_t *pos);
 int sock_write_some(int fd, const void *buf, size_t size, size_t *pos);
 
-/* Milliseconds of CLOCK_MONOTONIC. */
+/* Nanoseconds and milliseconds of CLOCK_MONOTONIC. */
+int64_t now_ns(void);
 int64_t now_ms(void);
 
 #endif

@@ -346,6 +346,63 @@ static void late_and_early(void)
 	plug_close();
 }
 
+/*
+ * Messages so close that they are sent together, and then a pause: nothing stays behind, whichever of them is tested, and whether the
+ * last fills a segment or not.
+ */
+static void burst(const char *socks)
+{
+	static const size_t sizes[] = { 1, 8192, 60000, 65451, 65483, 131072, 700000, 0 };
+	enum { N = sizeof(sizes) / sizeof(sizes[0]) };
+	void *rx[N], *tx[N];
+	size_t off, round;
+	struct pair p;
+	int i, size;
+
+	env_set("NCCL_DEVMEM_SOCKETS", socks);
+	plug_open();
+	pair_open(&p, 2 << 20);
+	for (round = 0; round < 2 * N; round++) {
+		int last = (int)(round % N);
+
+		pattern_fill(p.tx.buf, p.tx.size, (uint32_t)round);
+		for (i = 0, off = 0; i <= last; off += sizes[i++])
+			CHECK_EQ(do_irecv(&p.rx, off, sizes[i], &rx[i], ERROR_MS), ncclSuccess);
+		for (i = 0, off = 0; i <= last; off += sizes[i++])
+			CHECK_EQ(do_isend(&p.tx, off, sizes[i], &tx[i], ERROR_MS), ncclSuccess);
+		/* The sender tests one of them, and no other until that is done. */
+		i = round < N ? last : 0;
+		for (int t = 0; t < 3; t++)
+			if (wait_one(tx[i], NULL, 1) == ncclSuccess) {
+				tx[i] = NULL;
+				break;
+			}
+		for (i = 0; i <= last; i++) {
+			struct wait w[2] = { { .req = rx[i], .res = ncclInProgress },
+					     { .req = tx[i], .res = ncclInProgress } };
+
+			wait_all(w, tx[i] ? 2 : 1, ERROR_MS);
+			CHECK_EQ(w[0].res, ncclSuccess);
+			CHECK_EQ(w[0].size, sizes[i]);
+			CHECK(!tx[i] || w[1].res == ncclSuccess);
+		}
+		size = (int)off;
+		pattern_check(p.rx.buf, (size_t)size, (uint32_t)round);
+	}
+	pair_close(&p);
+	plug_close();
+}
+
+static void burst_1(void)
+{
+	burst("1");
+}
+
+static void burst_3(void)
+{
+	burst("3");
+}
+
 #define D(fn)                                                 \
 	{                                                     \
 		.name = "data." #fn, .run = fn, .seconds = 90 \
@@ -361,5 +418,6 @@ const struct fault_case cases_data[] = {
 	D(chunk_max),	   D(inline_max),
 	D(tiny_buffers),   D(tiny_buffers_socks),
 	D(ipv6),	   D(one_large),
-	D(late_and_early), { 0 },
+	D(late_and_early), D(burst_1),
+	D(burst_3),	   { 0 },
 };
