@@ -42,10 +42,10 @@ PARAM_SIZE(STAGE_SIZE, 16 << 20, 1 << 20, 1 << 30,
 PARAM_SIZE(NIOV_SIZE, 0, 0, 128 << 10,
 	   "Size of the pieces (net_iovs) that the receive pool is divided into: a power of two from 4K. More than a page needs kernel-patches/7.2, a NIC driver that takes it, and memory in long runs (dmaheap has it, udmabuf not); smaller sizes are tried where that is not so. 0 chooses: 64K in pools from 64M up, else a page.")
 PARAM_INT(QUEUES, 1, 1, 64, "RX queues of each NIC to bind to the pool; taken from the highest free queue down, queue 0 is never taken.")
-PARAM_INT(SOCKETS, 0, 0, 16, "Data sockets a connection. 0 chooses: 1 on loopback, else 2, 4 from 50 Gbit/s, 8 from 100 Gbit/s.")
+PARAM_INT(SOCKETS, 0, 0, 16, "Data sockets a connection. 0 chooses: 1 on loopback, 8 from 100 Gbit/s, 4 from 50 Gbit/s, else 1 on a NIC with devmem and 2 on others.")
 PARAM_SIZE(CHUNK_SIZE, 256 << 10, 4 << 10, 4 << 20,
 	   "Largest piece of a message given to one data socket at a time. Smaller ones leave more short last packets, "
-	   "each with a token of its own.")
+	   "each with a token of its own. Where it is not set, a connection with one data socket takes 1M, but in frames.")
 PARAM_BOOL(FRAMES, 1, "Whether messages carry their description with them on the data sockets where the receiving CPU sees the bytes (any path but devmem and staged). Otherwise the control socket tells of them, at the price of more system calls.")
 PARAM_SIZE(INLINE_MAX, 8 << 10, 0, 64 << 10, "Messages up to this size travel in the control stream.")
 PARAM_SIZE(ZEROCOPY_MIN, 32 << 10, 4 << 10, 1 << 30, "Pieces of host memory smaller than this are copied even when zerocopy is on.")

@@ -105,9 +105,14 @@ static int socket_count(const struct nic *nic, bool peer_is_local)
 	} else if (nic->is_loopback || peer_is_local) {
 		n = 1;
 		snprintf(why, sizeof(why), "the peer is on this host, no link is to be shared");
-	} else {
-		n = nic->speed_mbps >= 100000 ? 8 : nic->speed_mbps >= 50000 ? 4 : 2;
+	} else if (nic->speed_mbps >= 50000) {
+		n = nic->speed_mbps >= 100000 ? 8 : 4;
 		snprintf(why, sizeof(why), "for a link of %d Mbit/s", nic->speed_mbps);
+	} else {
+		/* One flow of devmem, which copies nothing, fills such a link, and each further one only adds calls. */
+		n = net_nic_caps(nic)->rx_devmem.err ? 2 : 1;
+		snprintf(why, sizeof(why), "for a link of %d Mbit/s%s", nic->speed_mbps,
+			 n == 1 ? " received by devmem" : "");
 	}
 	if (!(__atomic_fetch_or(&said, 1U << n, __ATOMIC_RELAXED) & 1U << n))
 		log_info("%s: %d data socket%s a connection: %s", nic->name, n, n > 1 ? "s" : "",

@@ -66,13 +66,16 @@ int ctrl_in_fill(struct ctrl_in *in, int fd)
 	if (in->tail == CTRL_BUF_SIZE)
 		return 0;
 	counter_inc(sys_ctrl);
+	counter_inc(sys_ctrl_read);
 	n = recv(fd, in->buf + in->tail, CTRL_BUF_SIZE - in->tail, MSG_DONTWAIT);
 	if (n == 0) {
 		in->eof = true;
 		return 0;
 	}
-	if (n < 0)
+	if (n < 0) {
+		counter_inc(sys_ctrl_none);
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	}
 	in->tail += (size_t)n;
 	return 1;
 }

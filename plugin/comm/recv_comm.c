@@ -11,32 +11,19 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "base/param.h"
+#include "comm/chunk_queue.h"
 #include "comm/comm.h"
 #include "comm/ctrl_stream.h"
 #include "comm/net_internal.h"
 #include "mem/gpu.h"
 
-/* Chunks known but not yet read, per socket. When they are full the control stream waits. */
-#define CHUNKS_MAX 64
-
-/* The next @left bytes of a socket belong at @p of @req. */
-struct recv_chunk {
-	struct request *req;
-	uint8_t *p;
-	size_t left;
-};
-
-/* @head, @tail count up for ever; entries live at their value modulo CHUNKS_MAX. */
-struct chunk_fifo {
-	uint32_t head;
-	uint32_t tail;
-	struct recv_chunk ring[CHUNKS_MAX];
-};
+/* Looks that brought nothing, after which records are read although they are not needed. */
+#define DRY_LOOKS 16
 
 /*
  * @path: of what goes through the pool. @cpu, @gpu: who puts bytes in place, for memory that the CPU sees and for the rest; NULL where
  * there is none. @unpack: it is NCCL's kernels, for every receive. @oldest: number of the oldest that is not consumed then.
- * @budget: bytes that the running call may still receive.
+ * @budget: bytes that the running call may still receive. @dry: looks since the last that brought anything.
  * @next_seq: number of the next irecv. @match: number of the next message that the control stream will announce.
  * @inline_req: the message whose payload is coming in the control stream right now, @inline_left bytes of it missing.
  */
@@ -49,13 +36,14 @@ struct recv_comm {
 	bool unpack;
 	uint32_t oldest;
 	ssize_t budget;
+	unsigned int dry;
 	uint32_t next_seq;
 	uint32_t match;
 	struct request *inline_req;
 	size_t inline_left;
-	struct chunk_fifo fifo[WIRE_MAX_SOCKS];
+	struct chunk_queue queue[WIRE_MAX_SOCKS];
 	struct request reqs[NET_MAX_REQUESTS];
-	struct arrival arrival;
+	struct chunk_reader reader;
 	struct ctrl_in ctrl;
 };
 
@@ -302,26 +290,14 @@ static int parse_msg(struct recv_comm *rc, const struct wire_rec *rec)
 static int parse_chunk(struct recv_comm *rc, const struct wire_rec *rec)
 {
 	struct request *req = &rc->reqs[rec->seq % NET_MAX_REQUESTS];
-	struct recv_chunk *last;
-	struct chunk_fifo *f;
 	uint8_t *p;
 
 	if (rec->sock >= rc->base.n_socks || !req->used || !req->matched || req->seq != rec->seq ||
 	    rec->len == 0 || rec->value != req->covered || rec->len > req->total - rec->value)
 		return fail(rc, -EPROTO, "reading a chunk record");
-	f = &rc->fifo[rec->sock];
-	last = f->head == f->tail ? NULL : &f->ring[(f->tail - 1) % CHUNKS_MAX];
 	p = req->data + rec->value - (DEVMEM_MUTANT(chunk_base) && rec->value ? 1 : 0);
-
-	if (last && last->req == req && last->p + last->left == p) {
-		last->left += rec->len;
-	} else {
-		if (f->tail - f->head == CHUNKS_MAX)
-			return 0;
-		f->ring[f->tail % CHUNKS_MAX] =
-			(struct recv_chunk){ .req = req, .p = p, .left = rec->len };
-		f->tail++;
-	}
+	if (chunk_queue_add(&rc->queue[rec->sock], req, p, rec->len) < 0)
+		return 0;
 	req->covered += rec->len;
 	ctrl_in_skip(&rc->ctrl, sizeof(*rec));
 	return 1;
@@ -392,50 +368,24 @@ static bool lends_too_much(const struct recv_comm *rc, const struct data_sock *d
 	       (!rc->unpack || (oldest->used && oldest->finished));
 }
 
-/* One read of socket @ds for the chunk @c. Bytes (> 0), -EAGAIN, -errno. */
-static ssize_t pull(struct recv_comm *rc, struct data_sock *ds, struct recv_chunk *c)
-{
-	struct request *req = c->req;
-	struct place *pl = req->place;
-	size_t len = c->left;
-	uint8_t *host = NULL;
-	ssize_t n;
-	int r;
-
-	r = pl->ops->window(pl, &req->put, req->mr, c->p, &len, &host);
-	if (r < 0)
-		return r;
-	n = req->path->recv(ds, pl, host, len, &rc->arrival);
-	if (n < 0)
-		return n;
-	req->arrived += (size_t)n;
-	r = pl->ops->put(pl, &req->put, req->mr, c->p, ds, &rc->arrival);
-	return r < 0 ? r : n;
-}
-
 /* Reads what socket @i has for the chunks that are known. 1 moved, 0 nothing there, -errno. */
 static int pull_chunks(struct recv_comm *rc, int i)
 {
 	struct data_sock *ds = &rc->base.socks[i];
-	struct chunk_fifo *f = &rc->fifo[i];
+	struct chunk_queue *q = &rc->queue[i];
 	bool moved = false;
 	int r;
 
-	while (f->head != f->tail && rc->budget > 0 && !lends_too_much(rc, ds)) {
-		struct recv_chunk *c = &f->ring[f->head % CHUNKS_MAX];
-		ssize_t n = pull(rc, ds, c);
+	while (!chunk_queue_empty(q) && rc->budget > 0 && !lends_too_much(rc, ds)) {
+		ssize_t n = chunk_queue_read(q, ds, &rc->reader);
 
 		if (n == -EAGAIN)
 			break;
 		if (n < 0)
 			return (int)n;
-		c->p += n;
-		c->left -= (size_t)n;
 		rc->budget -= n;
 		moved = true;
-		if (c->left == 0)
-			f->head++;
-		r = rc->path->recycle(ds, f->head == f->tail);
+		r = rc->path->recycle(ds, chunk_queue_empty(q));
 		if (r < 0)
 			return r;
 	}
@@ -451,7 +401,7 @@ static int poll_gpu(struct recv_comm *rc)
 		return 0;
 	moved = rc->gpu->ops->poll(rc->gpu);
 	for (i = 0; moved > 0 && i < rc->base.n_socks; i++) {
-		r = rc->path->recycle(&rc->base.socks[i], rc->fifo[i].head == rc->fifo[i].tail);
+		r = rc->path->recycle(&rc->base.socks[i], chunk_queue_empty(&rc->queue[i]));
 		if (r < 0)
 			return r;
 	}
@@ -469,36 +419,75 @@ static bool wants_records(const struct recv_comm *rc)
 	return last->used && last->covered < last->total;
 }
 
+/*
+ * Is it time to read the control stream? What is not posted needs no records, and as long as every socket is known to have bytes to come
+ * they can wait; but not for ever, since it is there that a peer's end shows.
+ */
+static bool reads_records(const struct recv_comm *rc)
+{
+	int i;
+
+	if (!wants_records(rc))
+		return false;
+	if (rc->inline_left || rc->dry >= DRY_LOOKS)
+		return true;
+	for (i = 0; i < rc->base.n_socks; i++)
+		if (chunk_queue_empty(&rc->queue[i]))
+			return true;
+	return false;
+}
+
+static bool is_due(const struct recv_comm *rc)
+{
+	int i;
+
+	for (i = 0; i < rc->base.n_socks; i++)
+		if (!chunk_queue_empty(&rc->queue[i]))
+			return true;
+	return false;
+}
+
+/* Reads what there is, records first. 1 moved, 0 nothing there, -errno. */
+static int read_all(struct recv_comm *rc)
+{
+	bool moved = false;
+	int i, r;
+
+	if (reads_records(rc)) {
+		r = ctrl_in_fill(&rc->ctrl, rc->base.ctrl_fd);
+		if (r < 0)
+			return fail(rc, r, "receive on the control socket");
+		r = parse(rc);
+		if (r < 0)
+			return r;
+		moved = r > 0;
+	}
+	for (i = 0; i < rc->base.n_socks; i++) {
+		if (chunk_queue_empty(&rc->queue[i]))
+			continue;
+		r = pull_chunks(rc, i);
+		if (r < 0)
+			return fail(rc, r, "recvmsg");
+		moved |= r > 0;
+	}
+	r = poll_gpu(rc);
+	if (r < 0)
+		return fail(rc, r, "placing received bytes");
+	return moved || r > 0;
+}
+
 static int progress(struct recv_comm *rc)
 {
-	bool moved;
-	int i, r;
+	int r;
 
 	rc->budget = COMM_CALL_BYTES;
 	do {
-		moved = false;
-		if (wants_records(rc)) {
-			r = ctrl_in_fill(&rc->ctrl, rc->base.ctrl_fd);
-			if (r < 0)
-				return fail(rc, r, "receive on the control socket");
-			r = parse(rc);
-			if (r < 0)
-				return r;
-			moved = r > 0;
-		}
-		for (i = 0; i < rc->base.n_socks; i++) {
-			if (rc->fifo[i].head == rc->fifo[i].tail)
-				continue;
-			r = pull_chunks(rc, i);
-			if (r < 0)
-				return fail(rc, r, "recvmsg");
-			moved |= r > 0;
-		}
-		r = poll_gpu(rc);
+		r = read_all(rc);
 		if (r < 0)
-			return fail(rc, r, "placing received bytes");
-		moved |= r > 0;
-	} while (moved && rc->budget > 0);
+			return r;
+		rc->dry = r ? 0 : rc->dry + 1;
+		/* Payload has come, and all that was announced: a look for more would mostly be in vain. The next call takes it. */
+	} while (r && rc->budget > 0 && (rc->budget == COMM_CALL_BYTES || is_due(rc)));
 	return 0;
 }
 
@@ -653,7 +642,7 @@ static int recv_comm_consumed(struct comm *comm, struct request *req)
 	while (rc->oldest != rc->next_seq && !rc->reqs[rc->oldest % NET_MAX_REQUESTS].used)
 		rc->oldest++;
 	for (i = 0; r == 0 && i < comm->n_socks; i++) {
-		r = rc->path->recycle(&comm->socks[i], rc->fifo[i].head == rc->fifo[i].tail);
+		r = rc->path->recycle(&comm->socks[i], chunk_queue_empty(&rc->queue[i]));
 		if (r < 0)
 			r = fail(rc, r, "giving tokens back");
 	}

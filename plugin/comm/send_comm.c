@@ -18,6 +18,9 @@
 #include "comm/send_path.h"
 #include "path/zc_send.h"
 
+/* What one receive can bring. Were it more, the receiver would begin before the rest is there, and read in many small parts. */
+#define CHUNK_ALONE (1UL << 20)
+
 /* What a socket is busy with: [p, p+left) of @req. @req is NULL when it is free for the next chunk. */
 struct send_chunk {
 	struct request *req;
@@ -63,6 +66,9 @@ int send_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n
 	sc->base.ops = &send_comm_ops;
 	/* In whole lines of GPU memory: each has one socket's bytes, in order (see gpu_queue_move()). */
 	sc->chunk_size = (size_t)param_int(PARAM_CHUNK_SIZE) & ~127UL;
+	/* One socket shares nothing with others: fewer records, longer sends. */
+	if (n_socks == 1 && !param_is_set(PARAM_CHUNK_SIZE))
+		sc->chunk_size = CHUNK_ALONE;
 	sc->inline_max = (size_t)param_int(PARAM_INLINE_MAX);
 	send_path_init(&sc->path, &sc->base);
 	*ret = &sc->base;

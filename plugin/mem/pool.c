@@ -288,9 +288,14 @@ void pool_put(struct pool *pool)
 	pthread_mutex_unlock(&pool_lock);
 }
 
+static size_t pool_limit(const struct pool *pool)
+{
+	return pool->block.size - pool->block.size / POOL_NIC_PART;
+}
+
 int pool_reserve(struct pool *pool, size_t bytes, struct verdict *why)
 {
-	size_t limit = pool->block.size - pool->block.size / POOL_NIC_PART;
+	size_t limit = pool_limit(pool);
 	int err = 0;
 
 	pthread_mutex_lock(&pool_lock);
@@ -314,6 +319,16 @@ void pool_unreserve(struct pool *pool, size_t bytes)
 	pthread_mutex_lock(&pool_lock);
 	pool->reserved -= bytes;
 	pthread_mutex_unlock(&pool_lock);
+}
+
+size_t pool_unreserved(struct pool *pool)
+{
+	size_t limit = pool_limit(pool), left;
+
+	pthread_mutex_lock(&pool_lock);
+	left = pool->reserved < limit ? limit - pool->reserved : 0;
+	pthread_mutex_unlock(&pool_lock);
+	return left;
 }
 
 void pool_reset(void)

@@ -49,6 +49,8 @@ int pool_reserve(struct pool *pool, size_t bytes, struct verdict *why);
 /* The least that keeps a data socket moving. */
 #define POOL_RESERVE_MIN (256UL << 10)
 void pool_unreserve(struct pool *pool, size_t bytes);
+/* Bytes that pool_reserve() still has to promise. */
+size_t pool_unreserved(struct pool *pool);
 
 /* Forgets remembered failures; at plugin finalize. */
 void pool_reset(void);

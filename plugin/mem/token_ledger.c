@@ -147,6 +147,7 @@ static int free_by_recvmsg(int fd, const struct token_range *batch, uint32_t n_r
 
 	token_request_fill(&control.hdr, batch, n_ranges);
 	counter_inc(sys_recv);
+	counter_inc(sys_recv_tokens);
 	err = recvmsg(fd, &msg, MSG_SOCK_DEVMEM | MSG_SOCK_DEVMEM_DONTNEED | MSG_DONTWAIT) < 0
 		      ? -errno
 		      : -EPROTO;

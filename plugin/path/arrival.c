@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "path/place.h"
 
@@ -35,6 +36,46 @@ int arrival_return(struct data_sock *ds, struct arrival *a)
 		stage_give(a->block);
 	a->block = NULL;
 	return err;
+}
+
+/* Up to @len bytes of the piece at @cut. */
+static void cut_piece(const struct arrival *a, struct arrival_cut *cut, size_t len,
+		      struct arrival *part)
+{
+	struct gather_piece piece = a->pieces[cut->at];
+
+	piece.len -= cut->offset;
+	if (!piece.linear)
+		piece.offset += cut->offset;
+	if (piece.len > len) {
+		piece.len = (uint32_t)len;
+		cut->offset += piece.len;
+	} else {
+		cut->offset = 0;
+		cut->at++;
+	}
+	part->pieces[part->n++] = piece;
+	part->total += piece.len;
+	part->linear += piece.linear ? piece.len : 0;
+}
+
+void arrival_cut(struct arrival *a, struct arrival_cut *cut, size_t len, struct arrival *part)
+{
+	if (len > a->total - cut->done)
+		len = a->total - cut->done;
+	arrival_clear(part);
+	part->host = a->host + cut->linear;
+	while (part->total < len)
+		cut_piece(a, cut, len - part->total, part);
+	cut->done += part->total;
+	cut->linear += part->linear;
+	if (cut->done < a->total)
+		return;
+	part->n_tokens = a->n_tokens;
+	memcpy(part->tokens, a->tokens, a->n_tokens * sizeof(a->tokens[0]));
+	part->block = a->block;
+	a->n_tokens = 0;
+	a->block = NULL;
 }
 
 static int loan_list_grow(struct loan_list *l, unsigned int more)

@@ -16,12 +16,20 @@
 #endif
 
 /*
- * A socket's share of the pool: from what a fast flow wants down to what still keeps one moving. Unless NCCL_DEVMEM_RCVBUF
- * says otherwise it is a 64th of the pool within these bounds, so that the first connections do not leave later ones
- * without: 64 MiB have room for 48 sockets at once, 512 MiB for 96.
+ * A socket's share of the pool: from what lets a MiB be received in one call and its tokens given back in one, down to what still
+ * keeps a flow moving. Unless NCCL_DEVMEM_RCVBUF says otherwise it is a twelfth of what is not promised yet, within these bounds: few
+ * connections get large shares, and later ones do not go without. 64 MiB have room for 44 sockets at once, 512 MiB for 128.
  */
-#define RESERVE_MAX   (4UL << 20)
-#define RESERVE_SHARE 64
+#define RESERVE_MAX  (4UL << 20)
+#define RESERVE_PART 12
+
+/* Half of a share is for tokens held, but where it is small the receive queue needs more of it. */
+#define RESERVE_EVEN (1UL << 20)
+
+static size_t bytes_for_tokens(size_t share)
+{
+	return share < RESERVE_EVEN ? share / 4 : share / 2;
+}
 
 int data_sock_enable_zerocopy(struct data_sock *ds)
 {
@@ -41,12 +49,12 @@ int data_sock_enable_zerocopy(struct data_sock *ds)
 }
 
 /*
- * Bounds the receive queue to three quarters of @bytes of buffer memory (truesize: a frag counts the whole niov it lies
+ * Bounds the receive queue to @bytes of buffer memory (truesize: a frag counts the whole niov it lies
  * in, so this bounds the niovs and not only the payload). The kernel doubles the value it is given (socket(7)).
  */
 static void bound_receive_buffer(int fd, size_t bytes)
 {
-	int half = (int)(bytes / 8 * 3);
+	int half = (int)(bytes / 2);
 
 	/* FORCE passes net.core.rmem_max and wants CAP_NET_ADMIN, which whoever made the binding mostly has. */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &half, sizeof(half)) < 0)
@@ -59,7 +67,7 @@ static int reserve(struct pool *pool, size_t hold, size_t *ret_bytes, struct ver
 	int r;
 
 	if (bytes == 0)
-		bytes = pool->block.size / RESERVE_SHARE;
+		bytes = pool_unreserved(pool) / RESERVE_PART;
 	if (bytes > RESERVE_MAX)
 		bytes = RESERVE_MAX;
 	if (bytes < POOL_RESERVE_MIN)
@@ -81,7 +89,7 @@ int data_sock_steer(struct data_sock *ds, struct pool *pool, size_t hold, struct
 	struct sockaddr_storage local, remote;
 	socklen_t local_len = sizeof(local), remote_len = sizeof(remote);
 	struct token_ledger *ledger;
-	size_t bytes;
+	size_t bytes, tokens;
 	int one = 1;
 	int r;
 
@@ -98,7 +106,8 @@ int data_sock_steer(struct data_sock *ds, struct pool *pool, size_t hold, struct
 	r = reserve(pool, hold, &bytes, why);
 	if (r)
 		goto free_ledger;
-	bound_receive_buffer(ds->fd, bytes);
+	tokens = bytes_for_tokens(bytes);
+	bound_receive_buffer(ds->fd, bytes - tokens);
 
 	r = nic_rx_steer(pool->rx, (struct sockaddr *)&local, (struct sockaddr *)&remote, &ds->rule,
 			 why);
@@ -116,7 +125,8 @@ int data_sock_steer(struct data_sock *ds, struct pool *pool, size_t hold, struct
 	ds->reserved = bytes + hold;
 	/* A frag holds back a whole niov. */
 	ds->run_most = 1;
-	ds->batch = (uint32_t)(bytes / 4 / nic_rx_niov_size(pool->rx));
+	ds->niovs = 0;
+	ds->batch = (uint32_t)(tokens / nic_rx_niov_size(pool->rx));
 	ds->hold = ds->batch + (uint32_t)(hold / nic_rx_niov_size(pool->rx));
 	return 0;
 

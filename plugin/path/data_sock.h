@@ -21,11 +21,12 @@ struct send_slot;
  * @stage:    send side, for GPU memory without a send binding; the comm's (send_stage.h), NULL where there is none.
  * @pool:     receive side on devmem: where frags land (a reference is held), NULL on copy.
  * @ledger:   tokens this socket holds; exactly when @pool is set.
- * @reserved: bytes of the pool promised to this socket: three quarters for its receive queue, one for tokens held.
- * @batch:    niovs whose tokens may wait to be given back together; they fit in that quarter.
+ * @reserved: bytes of the pool promised to this socket: half for its receive queue (three quarters of a small one), the rest for tokens held.
+ * @batch:    niovs whose tokens may wait to be given back together; they fit in that rest.
  * @hold:     niovs whose tokens may be lent before the socket is not read any more.
  * @lent:     tokens that are with requests and not in the ledger: their bytes are not consumed yet.
  * @run_most: the most niovs that one token has stood for, at least 1.
+ * @niovs:    of all tokens since none was held or lent.
  * @rule:     flow rule that steers it, valid if @steered.
  * @strayed:  packets have come around the bound queues, and that has been said.
  */
@@ -40,6 +41,7 @@ struct data_sock {
 	uint32_t hold;
 	uint32_t lent;
 	uint32_t run_most;
+	uint64_t niovs;
 	uint32_t rule;
 	bool steered;
 	bool strayed;

@@ -24,12 +24,15 @@
  * Returns the bytes (> 0) and describes them in @a, whose tokens or block are the caller's from then on; or -EAGAIN, -ECONNRESET at end of
  * stream, or -errno: then nothing is lent.
  *
+ * @spans: one @recv may be for several receives whose places let it (place_ops.span).
+ *
  * @recycle: gives back what the kernel lent (tokens in the socket's ledger). @idle: nothing more is expected on this socket now,
  * so do not hold on for a fuller batch.
  */
 struct path_ops {
 	const char *name;
 	enum rung rung;
+	bool spans;
 	ssize_t (*send)(struct data_sock *ds, const struct mr *mr, const uint8_t *p, size_t len,
 			struct zc_ref *ref);
 	ssize_t (*recv)(struct data_sock *ds, struct place *pl, uint8_t *host, size_t len,

@@ -68,6 +68,20 @@ static inline void arrival_readable(struct arrival *a, uint8_t *host, size_t len
 	a->pieces[0] = (struct gather_piece){ .len = (uint32_t)len, .linear = 1 };
 }
 
+/* How far an arrival has been cut: bytes @done, of them @linear linear; the next is byte @offset of piece @at. */
+struct arrival_cut {
+	size_t done;
+	size_t linear;
+	unsigned int at;
+	uint32_t offset;
+};
+
+/*
+ * The next @len bytes of @a, or what is left, as an arrival of their own, @part. The tokens and the block go to the part that has the last
+ * byte, and @a has none from then on: parts are to be consumed in order.
+ */
+void arrival_cut(struct arrival *a, struct arrival_cut *cut, size_t len, struct arrival *part);
+
 /* What @a lies in goes to @ds' ledger and to the stage. 0, or -errno of giving tokens back to make room. */
 int arrival_return(struct data_sock *ds, struct arrival *a);
 
@@ -116,6 +130,8 @@ struct place;
  * @post:   a receive is posted. 0, -EAGAIN when no more can be under way now, -errno.
  * @window: where bytes for @p may come: *ret_host is the address that readable bytes are written to, and no more than *len (which
  *          it may lower) can be taken. -EAGAIN: not now (the place has no room), poll() first.
+ * @span:   the same for a call that is for several receives: readable bytes come to *ret_host, for put() of each to bring them from there.
+ *          NULL: only one receive a call.
  * @put:    @a belongs at @p. Takes over the loan in any case: when it returns, the tokens and the block are lent to @req or given back.
  * @put_host: @len bytes of host memory belong at @p (payload of the control stream). @src is the caller's again at return.
  * @poll:   moves on what is under way; 1 something finished, 0 nothing, -errno.
@@ -125,7 +141,7 @@ struct place;
  *          at once, or by irecvConsumed() where ->keeps_loans.
  * @destroy: waits for the GPU's work on it first. The loans of requests are the comm's to return after that.
  * @device_handle: the device pointer NCCL's kernels want; NULL where there is none.
- * All but destroy are optional where noted: poll, finish, device_handle may be NULL.
+ * All but destroy are optional where noted: span, poll, finish, device_handle may be NULL.
  */
 struct place_ops {
 	const char *name;
@@ -133,6 +149,7 @@ struct place_ops {
 	int (*post)(struct place *pl, struct place_req *req);
 	int (*window)(struct place *pl, struct place_req *req, const struct mr *mr, uint8_t *p,
 		      size_t *len, uint8_t **ret_host);
+	void (*span)(struct place *pl, size_t *len, uint8_t **ret_host);
 	int (*put)(struct place *pl, struct place_req *req, const struct mr *mr, uint8_t *p,
 		   struct data_sock *ds, struct arrival *a);
 	int (*put_host)(struct place *pl, struct place_req *req, const struct mr *mr, uint8_t *p,

@@ -9,6 +9,20 @@
 
 #include "path/place.h"
 
+/* Most bytes that one call brings for several receives. */
+#define SPAN_BYTES (2U << 20)
+
+/* @scratch: SPAN_BYTES for the readable bytes of such a call. They are rare: pages that are never written take no memory. */
+struct place_cpu {
+	struct place base;
+	uint8_t *scratch;
+};
+
+static struct place_cpu *to_cpu(struct place *pl)
+{
+	return (struct place_cpu *)pl;
+}
+
 static int place_cpu_post(struct place *pl, struct place_req *req)
 {
 	(void)pl;
@@ -26,15 +40,24 @@ static int place_cpu_window(struct place *pl, struct place_req *req, const struc
 	return 0;
 }
 
+static void place_cpu_span(struct place *pl, size_t *len, uint8_t **ret_host)
+{
+	if (*len > SPAN_BYTES)
+		*len = SPAN_BYTES;
+	*ret_host = to_cpu(pl)->scratch;
+}
+
 static int place_cpu_put(struct place *pl, struct place_req *req, const struct mr *mr, uint8_t *p,
 			 struct data_sock *ds, struct arrival *a)
 {
+	uint8_t *dst = mr_cpu(mr, p);
+
 	(void)req;
-	(void)mr;
-	(void)p;
-	/* Readable bytes alone are where they belong already: window() had them received there. */
+	/* Where window() had them received, readable bytes lie packed at @dst already, which is where gather_cpu() wants them. */
+	if (a->linear && a->host != dst)
+		memcpy(dst, a->host, a->linear);
 	if (a->linear != a->total)
-		gather_cpu(a->host, a->total, a->linear, pl->pool->block.cpu, a->pieces, a->n);
+		gather_cpu(dst, a->total, a->linear, pl->pool->block.cpu, a->pieces, a->n);
 	return arrival_return(ds, a);
 }
 
@@ -56,13 +79,15 @@ static int place_cpu_consumed(struct place *pl, struct place_req *req)
 
 static void place_cpu_destroy(struct place *pl)
 {
-	free(pl);
+	free(to_cpu(pl)->scratch);
+	free(to_cpu(pl));
 }
 
 static const struct place_ops place_cpu_ops = {
 	.name = "cpu",
 	.post = place_cpu_post,
 	.window = place_cpu_window,
+	.span = place_cpu_span,
 	.put = place_cpu_put,
 	.put_host = place_cpu_put_host,
 	.consumed = place_cpu_consumed,
@@ -71,12 +96,17 @@ static const struct place_ops place_cpu_ops = {
 
 int place_cpu_create(struct pool *pool, struct place **ret)
 {
-	struct place *pl = calloc(1, sizeof(*pl));
+	struct place_cpu *pc = calloc(1, sizeof(*pc));
 
-	if (!pl)
+	if (!pc)
 		return -ENOMEM;
-	pl->ops = &place_cpu_ops;
-	pl->pool = pool;
-	*ret = pl;
+	pc->scratch = malloc(SPAN_BYTES);
+	if (!pc->scratch) {
+		free(pc);
+		return -ENOMEM;
+	}
+	pc->base.ops = &place_cpu_ops;
+	pc->base.pool = pool;
+	*ret = &pc->base;
 	return 0;
 }

@@ -38,6 +38,14 @@ static int take_token(struct arrival *a, uint32_t token)
 	return 0;
 }
 
+/* A frag holds back every niov that it touches. */
+static uint64_t frag_niovs(const struct data_sock *ds, uint64_t offset, uint32_t len)
+{
+	uint32_t niov = nic_rx_niov_size(ds->pool->rx);
+
+	return (offset + len - 1) / niov - offset / niov + 1;
+}
+
 /* A piece of the pool that the NIC has filled. 0 or -EPROTO. */
 static int take_frag(struct data_sock *ds, uint64_t offset, uint32_t len, struct arrival *a)
 {
@@ -51,6 +59,7 @@ static int take_frag(struct data_sock *ds, uint64_t offset, uint32_t len, struct
 	a->pieces[a->n++] =
 		(struct gather_piece){ .offset = ds->pool->block.offset + offset, .len = len };
 	a->total += len;
+	ds->niovs += frag_niovs(ds, offset, len);
 	counter_inc(frags);
 	return 0;
 }
@@ -60,7 +69,6 @@ static int parse_run(struct data_sock *ds, const struct cmsghdr *c, struct arriv
 	const unsigned char *entries = CMSG_DATA(c) + sizeof(struct dmabuf_run_cmsg);
 	struct dmabuf_run_entry e;
 	struct dmabuf_run_cmsg run;
-	uint32_t niov = nic_rx_niov_size(ds->pool->rx);
 	uint64_t niovs = 0;
 	size_t len;
 	int r;
@@ -79,7 +87,7 @@ static int parse_run(struct data_sock *ds, const struct cmsghdr *c, struct arriv
 		r = take_frag(ds, e.frag_offset, e.frag_size, a);
 		if (r < 0)
 			return r;
-		niovs += (e.frag_offset + e.frag_size - 1) / niov - e.frag_offset / niov + 1;
+		niovs += frag_niovs(ds, e.frag_offset, e.frag_size);
 	}
 	if (niovs > ds->run_most)
 		ds->run_most = (uint32_t)niovs;
@@ -114,6 +122,12 @@ static int parse_cmsg(struct data_sock *ds, const struct cmsghdr *c, struct arri
 	return 0;
 }
 
+static void forget_niovs(struct data_sock *ds)
+{
+	if (!ds->ledger->held && !ds->lent)
+		ds->niovs = 0;
+}
+
 /*
  * recvmsg() that gives the tokens held back on the way in, where the kernel can do that. They are free, and their ids may
  * come out again, before the first byte is received; so they leave the ledger before the new ones enter it.
@@ -139,6 +153,7 @@ static ssize_t recv_and_recycle(struct data_sock *ds, struct msghdr *msg)
 	if (!token_request_answer(head, &freed))
 		return n < 0 ? n : -EPROTO;
 	r = token_ledger_freed(ds->ledger, asked, freed);
+	forget_niovs(ds);
 	return r < 0 ? r : n;
 }
 
@@ -213,6 +228,8 @@ static ssize_t recv_devmem(struct data_sock *ds, struct place *pl, uint8_t *host
 	n = recv_and_recycle(ds, &msg);
 	if (n == 0)
 		return -ECONNRESET;
+	if (n < 0)
+		counter_inc(sys_recv_none);
 	if (n == -EINTR)
 		return -EAGAIN;
 	if (n == -KERNEL_ETOOSMALL)
@@ -233,23 +250,33 @@ static ssize_t recv_devmem(struct data_sock *ds, struct place *pl, uint8_t *host
 	return n;
 }
 
+/* The most niovs that the tokens in the ledger can stand for. */
+static uint64_t held_niovs(const struct data_sock *ds)
+{
+	uint64_t most = ds->ledger->held * ds->run_most;
+
+	return most < ds->niovs ? most : ds->niovs;
+}
+
+/* Up to a batch may wait, however long: the socket's share of the pool has room for it beside a full receive queue. */
 static int recycle_devmem(struct data_sock *ds, int idle)
 {
-	uint32_t keep = ds->batch;
+	int r;
 
-	/* Where the next receive takes them back for nothing, up to a batch may wait for it even when it is a while off. */
-	if (idle && !kernel_features()->recycle)
-		keep = 0;
+	/* The next receive takes them back for nothing. */
 	if (!idle && kernel_features()->recycle)
 		return 0;
-	if (ds->ledger->held * ds->run_most <= keep)
+	if (held_niovs(ds) <= ds->batch)
 		return 0;
-	return token_ledger_release(ds->ledger, ds->fd);
+	r = token_ledger_release(ds->ledger, ds->fd);
+	forget_niovs(ds);
+	return r;
 }
 
 const struct path_ops path_recv_devmem = {
 	.name = "devmem",
 	.rung = RUNG_DEVMEM,
+	.spans = true,
 	.recv = recv_devmem,
 	.recycle = recycle_devmem,
 };

@@ -117,6 +117,8 @@ static int ask_alone(struct data_sock *ds)
 		msg.msg_controllen = control.len;
 		counter_inc(sys_ask);
 		r = sendmsg(ds->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+		if (!control.ask->nr)
+			counter_inc(sys_ask_none);
 		if (control.ask->state != ZC_NOTIFICATION_DONE)
 			return r == -EINTR || r == -EAGAIN ? 1 : r;
 		r = take_answer(ds->zc, &control);

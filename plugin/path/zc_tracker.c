@@ -97,6 +97,7 @@ int zc_tracker_reap(struct zc_tracker *t, int fd)
 
 		counter_inc(sys_errqueue);
 		if (recvmsg(fd, &msg, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
+			counter_inc(sys_errqueue_none);
 			if (errno == EAGAIN || errno == EINTR)
 				break;
 			return -errno;

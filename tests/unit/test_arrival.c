@@ -159,9 +159,58 @@ static void test_arrival_return(void **state)
 	assert_int_equal(n_given, 1);
 }
 
+/* Cut at ends of pieces, within them and within linear ones; what the whole lies in comes with the last part. */
+static void test_cut(void **state)
+{
+	static const size_t lens[] = { 100, 50, 350, 500, 1000 };
+	static struct arrival a, part;
+	static uint8_t host[600];
+	struct arrival_cut cut = { 0 };
+
+	(void)state;
+	arrive(&a, 7, 2);
+	a.host = host;
+	a.pieces[a.n++] = (struct gather_piece){ .offset = 4096, .len = 400 };
+	a.pieces[a.n++] = (struct gather_piece){ .len = 300, .linear = 1 };
+	a.pieces[a.n++] = (struct gather_piece){ .offset = 8192, .len = 200 };
+	a.pieces[a.n++] = (struct gather_piece){ .len = 300, .linear = 1 };
+	a.total = 1200;
+	a.linear = 600;
+
+	arrival_cut(&a, &cut, lens[0], &part);
+	assert_int_equal(part.n, 1);
+	assert_int_equal(part.pieces[0].offset, 4096);
+	assert_int_equal(part.total, 100);
+	arrival_cut(&a, &cut, lens[1], &part);
+	assert_int_equal(part.pieces[0].offset, 4196);
+	assert_int_equal(part.total, 50);
+	arrival_cut(&a, &cut, lens[2], &part);
+	assert_int_equal(part.n, 2);
+	assert_int_equal(part.pieces[0].offset, 4246);
+	assert_int_equal(part.pieces[0].len, 250);
+	assert_true(part.pieces[1].linear);
+	assert_int_equal(part.linear, 100);
+	assert_ptr_equal(part.host, host);
+	assert_int_equal(part.n_tokens, 0);
+	arrival_cut(&a, &cut, lens[3], &part);
+	assert_int_equal(part.n, 3);
+	assert_ptr_equal(part.host, host + 100);
+	assert_int_equal(part.pieces[1].offset, 8192);
+	assert_int_equal(part.linear, 300);
+	assert_int_equal(part.n_tokens, 0);
+	arrival_cut(&a, &cut, lens[4], &part);
+	assert_int_equal(part.total, 200);
+	assert_ptr_equal(part.host, host + 400);
+	assert_int_equal(part.n_tokens, 1);
+	assert_int_equal(part.tokens[0].start, 7);
+	assert_int_equal(a.n_tokens, 0);
+	assert_int_equal(cut.done, a.total);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_cut, setup),
 		cmocka_unit_test_setup(test_lent_and_returned, setup),
 		cmocka_unit_test_setup(test_many_ranges, setup),
 		cmocka_unit_test_setup(test_kernel_refuses, setup),
