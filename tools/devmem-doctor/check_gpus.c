@@ -27,7 +27,7 @@ static void gpu_pci_path(const char *bus, char *ret, size_t len)
 	snprintf(link, sizeof(link), "/sys/bus/pci/devices/%s", name);
 	ret[0] = '\0';
 	if (realpath(link, path) && strlen(path) < len)
-		strcpy(ret, path);
+		snprintf(ret, len, "%s", path);
 }
 
 static void gpu_find(struct exam *x, const struct cuda_api *cu, int ordinal)

@@ -39,7 +39,7 @@ int read_numbers(const char *path, long long *ret, unsigned int n)
 
 long long read_number(const char *path, long long otherwise)
 {
-	long long v;
+	long long v = otherwise;
 
 	return read_numbers(path, &v, 1) == 1 ? v : otherwise;
 }

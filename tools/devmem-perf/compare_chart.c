@@ -128,9 +128,9 @@ static void panel_axis(const struct panel *p, const char *title)
 		y = panel_y(p, exp2(step));
 		put_line(p->out, LEFT, y, WIDTH - RIGHT, y, step ? GRID : INK);
 		if (step < 0)
-			snprintf(label, sizeof(label), "1/%d", 1 << -step);
+			snprintf(label, sizeof(label), "1/%.0f", exp2(-step));
 		else
-			snprintf(label, sizeof(label), "%d", 1 << step);
+			snprintf(label, sizeof(label), "%.0f", exp2(step));
 		put_text(p->out, LEFT - 8, y + 4, "fill=\"" FAINT "\" text-anchor=\"end\"", label);
 	}
 }

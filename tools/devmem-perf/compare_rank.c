@@ -114,7 +114,7 @@ static void fill_figures(const struct traffic *t, const struct part *part, uint6
 {
 	f->units = count;
 	f->seconds = (double)part->wall_ns / 1e9;
-	if (t->cell->kind == CELL_LATENCY) {
+	if (samples && t->cell->kind == CELL_LATENCY) {
 		qsort(samples, count, sizeof(*samples), compare_samples);
 		f->p50_us = percentile_us(samples, count, 50);
 		f->p99_us = percentile_us(samples, count, 99);

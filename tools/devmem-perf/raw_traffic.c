@@ -275,6 +275,7 @@ static int listen_open(const char *ifname, const char *congestion,
 	socklen_t len = sizeof(*ret_addr);
 	int fd, err;
 
+	*ret_addr = (struct sockaddr_storage){ 0 };
 	err = own_address(ifname, ret_addr);
 	if (err)
 		return err;
