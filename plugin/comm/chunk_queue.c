@@ -22,7 +22,6 @@ int chunk_queue_add(struct chunk_queue *q, struct request *req, uint8_t *p, size
 			(struct recv_chunk){ .req = req, .p = p, .left = len };
 		q->tail++;
 	}
-	q->bytes += len;
 	return 0;
 }
 
@@ -55,7 +54,6 @@ static int place_part(struct chunk_queue *q, struct data_sock *ds, struct arriva
 	r = req->place->ops->put(req->place, &req->put, req->mr, c->p, ds, part);
 	c->p += n;
 	c->left -= n;
-	q->bytes -= n;
 	if (!c->left)
 		q->head++;
 	return r;

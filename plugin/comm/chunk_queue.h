@@ -25,12 +25,10 @@ struct recv_chunk {
 
 /*
  * @head, @tail count up for ever; entries live at their value modulo CHUNKS_MAX.
- * @bytes: of all chunks.
  */
 struct chunk_queue {
 	uint32_t head;
 	uint32_t tail;
-	size_t bytes;
 	struct recv_chunk ring[CHUNKS_MAX];
 };
 

@@ -221,6 +221,19 @@ static int nic_rule_locs(const char *ifname, uint32_t **ret_locs, uint32_t *ret_
 	return 0;
 }
 
+int nic_rule_table(const char *ifname, unsigned int *ret_n, unsigned int *ret_size)
+{
+	_cleanup_free_ uint32_t *locs = NULL;
+	uint32_t n, size;
+	int err = nic_rule_locs(ifname, &locs, &n, &size);
+
+	if (err)
+		return err;
+	*ret_n = n;
+	*ret_size = size;
+	return 0;
+}
+
 /* The highest free place: low ones win over high ones, and belong to the administrator. */
 static int nic_rule_free_loc(const char *ifname, uint32_t *ret_loc)
 {

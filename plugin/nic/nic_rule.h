@@ -35,6 +35,8 @@ const char *nic_flow_text(const struct nic_flow *flow, char *buf, size_t len);
 int nic_rule_supported(const char *ifname);
 /* How many rules there are, whoever made them. */
 int nic_rule_count(const char *ifname, unsigned int *ret_n);
+/* The same, and how many the table holds: 0 where the driver does not tell. */
+int nic_rule_table(const char *ifname, unsigned int *ret_n, unsigned int *ret_size);
 
 /*
  * Adds the rule @flow -> @queue; *ret_loc is its place in the NIC's table. -ENOSPC: table full,

@@ -130,29 +130,16 @@ static void check_queues(struct exam *x, const struct nic *nic)
 			"end what holds the queues (devmem-doctor --since-boot names it), or use another NIC");
 }
 
-/* How many rules the NIC's table holds, 0 where the driver does not tell. */
-static unsigned int rules_possible(const char *name, unsigned int n)
-{
-	size_t len = sizeof(struct ethtool_rxnfc) + (size_t)(n + 16) * sizeof(uint32_t);
-	_cleanup_free_ struct ethtool_rxnfc *req = calloc(1, len);
-
-	if (!req)
-		return 0;
-	req->cmd = ETHTOOL_GRXCLSRLALL;
-	req->rule_cnt = n + 16;
-	return nic_ethtool_ioctl(name, req)
-		       ? 0
-		       : (unsigned int)(req->data & ~(uint64_t)RX_CLS_LOC_SPECIAL);
-}
-
 static void check_rules(struct exam *x, const struct nic *nic)
 {
-	unsigned int n = 0, most;
+	unsigned int n, most;
 	struct finding *f;
 
-	if (nic_rule_supported(nic->name) || nic_rule_count(nic->name, &n))
-		return;
-	most = rules_possible(nic->name, n);
+	if (nic_rule_table(nic->name, &n, &most)) {
+		if (nic_rule_count(nic->name, &n))
+			return;
+		most = 0;
+	}
 	if (!most || most >= n + RULES_ROOM) {
 		findings_add(&x->findings, "flow-rules", nic->name, FINDING_OK,
 			     most ? "%u flow rules, room for %u" : "%u flow rules", n, most - n);

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "compare_json.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <jansson.h>
 
-#include "report.h"
+#include "json_file.h"
 
 static const char *const metric_names[COMPARE_METRICS] = {
 	[METRIC_RATE] = "gbs",
@@ -178,8 +177,6 @@ int compare_json_write(const struct compare_results *r, const struct host_facts 
 	json_t *root = json_object(), *competitors = json_array(), *cells = json_array();
 	char date[32] = "";
 	struct tm tm;
-	int err = 0;
-	FILE *out;
 
 	if (gmtime_r(&host->now, &tm))
 		strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm);
@@ -196,16 +193,5 @@ int compare_json_write(const struct compare_results *r, const struct host_facts 
 		json_array_append_new(cells, cell_json(r, cell));
 	json_object_set_new(root, "cells", cells);
 
-	errno = 0;
-	out = o->json_file ? fopen(o->json_file, "we") : stdout;
-	if (!out || json_dumpf(root, out, JSON_INDENT(2)) || fputc('\n', out) == EOF ||
-	    fflush(out) == EOF) {
-		err = errno ? -errno : -EIO;
-		report_err("writing JSON to %s: %s",
-			   o->json_file ? o->json_file : "standard output", strerror(-err));
-	}
-	if (out && o->json_file)
-		fclose(out);
-	json_decref(root);
-	return err;
+	return json_file_write(root, o->json_file);
 }

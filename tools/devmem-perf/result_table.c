@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "result_table.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include <jansson.h>
 
+#include "json_file.h"
 #include "report.h"
 
 static const char *redop_name(enum collective_kind kind)
@@ -72,8 +72,6 @@ int result_json_write(const struct job *job, const struct perf_options *o,
 		      const struct job_summary *summary)
 {
 	json_t *root = json_object(), *rows = json_array(), *row;
-	int err = 0;
-	FILE *out;
 
 	json_object_set_new(root, "program", json_string("devmem-perf"));
 	json_object_set_new(root, "version", json_string(DEVMEM_VERSION));
@@ -106,15 +104,5 @@ int result_json_write(const struct job *job, const struct perf_options *o,
 				     : json_null());
 	json_object_set_new(root, "summary", job_summary_json(summary));
 
-	out = o->json_file ? fopen(o->json_file, "we") : stdout;
-	if (!out || json_dumpf(root, out, JSON_INDENT(2)) || fputc('\n', out) == EOF ||
-	    fflush(out) == EOF) {
-		err = errno ? -errno : -EIO;
-		report_err("writing JSON to %s: %s",
-			   o->json_file ? o->json_file : "standard output", strerror(-err));
-	}
-	if (out && o->json_file)
-		fclose(out);
-	json_decref(root);
-	return err;
+	return json_file_write(root, o->json_file);
 }
