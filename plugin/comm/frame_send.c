@@ -55,7 +55,7 @@ struct out_queue {
 
 /*
  * @next_seq: number of the next isend. @cut: the oldest message that is not wholly queued. @posted: an isend() has come since the last
- * test(), @posted_ns: when the last one of a small message came. @queued: bytes of all queues.
+ * test(), @posted_ns: when the last one of a small message came.
  */
 struct frame_send {
 	struct comm base;
@@ -63,7 +63,6 @@ struct frame_send {
 	uint32_t cut;
 	bool posted;
 	int64_t posted_ns;
-	size_t queued;
 	size_t chunk_size;
 	struct peer_watch watch;
 	struct send_path path;
@@ -106,7 +105,7 @@ static void frame_send_destroy(struct comm *comm)
 	free(fs);
 }
 
-static void queue_frame(struct frame_send *fs, struct out_queue *q, struct request *req, size_t len)
+static void queue_frame(struct out_queue *q, struct request *req, size_t len)
 {
 	struct out_frame *f = &q->ring[q->end++ % QUEUE_MAX];
 
@@ -124,7 +123,6 @@ static void queue_frame(struct frame_send *fs, struct out_queue *q, struct reque
 	f->p = req->data + req->assigned;
 	f->left = len;
 	q->bytes += sizeof(f->head) + len;
-	fs->queued += sizeof(f->head) + len;
 	req->assigned += len;
 	req->frames++;
 }
@@ -166,7 +164,7 @@ static void cut_messages(struct frame_send *fs)
 		if (!q)
 			return;
 		if (req->size || !DEVMEM_MUTANT(empty_unsent))
-			queue_frame(fs, q, req, left < most ? left : most);
+			queue_frame(q, req, left < most ? left : most);
 		req->announced = true;
 		if (req->assigned == req->size)
 			fs->cut++;
@@ -292,7 +290,6 @@ static int push(struct frame_send *fs, int i)
 			break;
 		if (n < 0)
 			return (int)n;
-		fs->queued -= (size_t)n;
 		payload = queue_accepted(q, (size_t)n);
 		moved |= n > 0;
 		total += (size_t)n;
@@ -334,6 +331,17 @@ static bool is_done(const struct request *req)
 	       req->zc.pending == 0;
 }
 
+/* Does all that is posted lie in the queues, and is it little enough to wait for more? */
+static bool may_wait(const struct frame_send *fs)
+{
+	size_t queued = 0;
+	int i;
+
+	for (i = 0; i < fs->base.n_socks; i++)
+		queued += fs->queues[i].bytes;
+	return queued < HOLD_MAX && fs->cut == fs->next_seq;
+}
+
 /* Should what has just been posted wait for more? What is behind it in the queues then waits, too. */
 static bool joins_burst(struct frame_send *fs, size_t size)
 {
@@ -345,7 +353,7 @@ static bool joins_burst(struct frame_send *fs, size_t size)
 	if (fs->posted_ns - last >= BURST_NS)
 		return false;
 	cut_messages(fs);
-	return fs->queued < HOLD_MAX && fs->cut == fs->next_seq;
+	return may_wait(fs);
 }
 
 static int frame_send_post(struct comm *comm, const void *data, size_t size, int tag, struct mr *mr,
@@ -397,7 +405,7 @@ static int frame_send_test(struct request *req, int *ret_done, size_t *ret_size)
 	bool hold = false;
 	int r;
 
-	if (fs->posted && fs->queued < HOLD_MAX && fs->cut == fs->next_seq) {
+	if (fs->posted && may_wait(fs)) {
 		fs->posted = false;
 		hold = true;
 	}
