@@ -4,6 +4,13 @@
 include(CMakePackageConfigHelpers)
 
 install(FILES include/nccl_devmem.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+# bash loads what is named like the command.
+foreach(tool IN ITEMS devmem-perf devmem-doctor devmem-top devmem-exporter devmem-nicd)
+	if(TARGET ${tool})
+		install(FILES tools/completion/devmem-tools.bash
+			DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME ${tool})
+	endif()
+endforeach()
 install(FILES LICENSE README.md docs/environment.md DESTINATION ${CMAKE_INSTALL_DOCDIR} OPTIONAL)
 
 configure_file(cmake/nccl-net-devmem.pc.in nccl-net-devmem.pc @ONLY)
