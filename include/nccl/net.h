@@ -100,7 +100,25 @@ enum {
 typedef ncclResult_t (*ncclProfilerCallback_t)(void **event, int type, void *phandle,
 					       int64_t plugin_id, void *ext_data);
 
-#define NCCL_PROFILER_NET_TYPE_SOCK (2 << 16)
+#define NCCL_PROFILER_NET_TYPE_SOCK  (2 << 16)
+#define NCCL_PROFILER_NET_SOCKET_VER 1
+
+enum { ncclProfileSocket = 1 };
+
+/* Of a task in NCCL's socket transport (src/include/socket.h, NCCL_SOCKET_SEND and NCCL_SOCKET_RECV). */
+enum ncclProfilerNetSockOp { ncclProfilerNetSockSend = 0, ncclProfilerNetSockRecv = 1 };
+
+/* @ext_data of a start for the two above (src/include/plugin/profiler/net_socket_v1.h). Read during the call. */
+typedef struct {
+	uint8_t type;
+	union {
+		struct {
+			int fd;
+			int op;
+			size_t length;
+		} sock;
+	};
+} ncclProfilerNetSockDescr_v1_t;
 
 #define NCCL_NET_HANDLE_MAXSIZE 128
 #define NCCL_NET_MAX_REQUESTS	32 /* in flight per comm, times maxRecvs on the sender */

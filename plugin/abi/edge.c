@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "abi/edge.h"
+#include "abi/profile.h"
 #include "base/log.h"
 #include "base/mutant.h"
 #include "base/param.h"
@@ -347,12 +348,16 @@ ncclResult_t edge_test(void *request, int *done, int *sizes)
 {
 	size_t size = 0;
 	int finished = 0;
+	void *event;
 	int err;
 
 	if (!request || !done)
 		return ncclInvalidArgument;
 	*done = 0;
+	event = profile_event(request);
 	err = net_test(request, &finished, &size);
+	if (event && (err || finished))
+		profile_stop(request, event);
 	if (err)
 		return edge_result(err);
 	*done = finished;

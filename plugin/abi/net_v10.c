@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-/* Version 10: the profiler's callback and handles (not used), a configuration for connect(). */
+/*
+ * Version 10: the profiler's callback and handles, a configuration for connect(). The callback is left alone: in NCCL 2.26 it follows a
+ * pointer in the handle that is set only where the profiler asked for proxy steps (src/misc/profiler.cc,
+ * ncclProfilerStartSendProxyStepEvent()).
+ */
 #include "abi/edge.h"
 #include "nccl/net_v10.h"
 

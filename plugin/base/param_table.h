@@ -60,6 +60,7 @@ PARAM_BOOL(TOKEN_RUNS, 1, "Whether one token stands for a run of frags, a packet
 PARAM_BOOL(NIC_SETUP, 1, "Whether the plugin may set header split, RSS and flow rules itself. What it changed is put back at the end.")
 PARAM_STR(STATE_DIR, "/run/nccl-devmem", "Where it is recorded what was changed on a NIC, so that the next start can put it back after a crash.")
 PARAM_CHOICE(LOG, "info", "error|warn|info|debug", "Lines up to this level are handed to NCCL's logger.")
+PARAM_BOOL(PROFILE, 1, "Whether a profiler plugin that NCCL has loaded (NCCL_PROFILER_PLUGIN) is told of each isend and irecv, as NCCL's own sockets would tell it: descriptor, direction, size. Net API 11 on (NCCL 2.28).")
 PARAM_BOOL(SUMMARY, 1, "Log bytes by path, tokens and completions when the last communicator ends.")
 /* clang-format on */
 #undef PARAM_FALLBACK

@@ -77,7 +77,7 @@ struct comm {
  * control stream has been flushed up to @ctrl_end, and @zc.pending is 0.
  * In frames, @frames of them are in a queue, and @announced says that one has been, which an empty message has, too.
  * Receive: @covered bytes have been announced, @arrived are here, and @put tells how many of those are not in place yet. @finished: test()
- * said done, and the request waits for net_consumed().
+ * said done, and the request waits for net_consumed(). @cookie: net_request_cookie()'s.
  */
 struct request {
 	struct comm *comm;
@@ -101,6 +101,7 @@ struct request {
 	size_t arrived;
 	struct place *place;
 	struct place_req put;
+	void *cookie;
 };
 
 /* Records @err on @comm, says what happened to which peer in which call, and returns @err. */

@@ -442,6 +442,16 @@ int net_test(struct request *req, int *ret_done, size_t *ret_size)
 	return comm->ops->test(req, ret_done, ret_size);
 }
 
+int net_request_fd(const struct request *req)
+{
+	return req->comm->n_socks ? req->comm->socks[0].fd : req->comm->ctrl_fd;
+}
+
+void **net_request_cookie(struct request *req)
+{
+	return &req->cookie;
+}
+
 int net_consumed(struct comm *comm, struct request *req)
 {
 	if (comm->err)

@@ -87,6 +87,10 @@ int net_isend(struct comm *comm, const void *data, size_t size, int tag, struct 
 /* @ll: NCCL watches the buffer for flags (protocols LL and LL128), so its lines must appear whole and in order. */
 int net_irecv(struct comm *comm, void *data, size_t size, int tag, struct mr *mr, bool ll,
 	      struct request **ret);
+/* A descriptor of the connection that carries @req, as a name for it. */
+int net_request_fd(const struct request *req);
+/* A word for the caller's use, whose value stays until the slot is used by another request. */
+void **net_request_cookie(struct request *req);
 /* The bytes of a receive that net_test() reported done have been used (irecvConsumed). Of no effect where nothing was lent for it. */
 int net_consumed(struct comm *comm, struct request *req);
 /* *ret_size (may be NULL) is the size of the message, valid once *ret_done is 1. */

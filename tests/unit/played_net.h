@@ -24,6 +24,7 @@ static struct {
 	bool no_mr;
 	size_t test_size;
 	int test_done;
+	void *cookie; /* net_request_cookie() */
 } net;
 
 /* Objects that are only passed through. */
@@ -166,6 +167,18 @@ int net_test(struct request *req, int *ret_done, size_t *ret_size)
 	*ret_done = net.test_done;
 	*ret_size = net.test_size;
 	return 0;
+}
+
+int net_request_fd(const struct request *req)
+{
+	assert_ptr_equal(req, REQUEST);
+	return 9;
+}
+
+void **net_request_cookie(struct request *req)
+{
+	assert_ptr_equal(req, REQUEST);
+	return &net.cookie;
 }
 
 int net_iflush(struct comm *comm, struct request **ret)
