@@ -13,7 +13,9 @@ brief), `root` (only as root) and `sdm` (the guest's eth0 has an sdm0 on it). Wh
 files of the build, see STANDS_FOR. Before a block of quoted log lines (```text) may stand
 
     <!-- log: source -->                   each line is one that a source file can print
-    <!-- log: devmem -->                   and comes in a run over devmem, in a guest
+    <!-- log: devmem -->                   and comes in a run over devmem, in a guest; host: of host memory
+    <!-- log: netkit -->                   the same for tests/vm/docs/test-netkit
+    <!-- log: doctor -->                   the same for devmem-doctor's lines, on a guest's host that is well
 """
 import glob
 import os
@@ -29,6 +31,8 @@ STANDS_FOR = {"/path/to/other-plugin.so": "tests/conformance/libnccl-net-plain-t
               "libnccl-net-x.so": "tests/conformance/libnccl-net-plain-tcp.so",
               "libnccl-net-sock.so": "tests/conformance/libnccl-net-plain-tcp.so"}
 BRIEF = "--cells uni:1M --groups 1 --seconds 0.05"
+# Namespaces with names are the block's own, also where two such tests run at a time.
+OWN_NAMES = 'mkdir -p /run/netns && mount -t tmpfs names /run/netns && ip link set lo up && exec "$@"'
 MARK = re.compile(r"<!-- *(run|log): *(.*?) *-->$")
 FENCE = re.compile(r"^( *)```([a-z]*)$")
 
@@ -193,6 +197,8 @@ def run_block(block, cwd=ROOT, timeout=240, before=()):
         text = re.sub(rf"(?<![\w/.-]){re.escape(name)}(?![\w.])", f"{BUILD}/{path}", text)
     if "short" in block.with_:
         text = re.sub(r"^(devmem-perf compare\b.*?)(\s+#.*)?$", rf"\1 {BRIEF}", text, flags=re.M)
+    if "root" in block.with_:
+        before = (*before, "unshare", "--mount", "--net", "sh", "-c", OWN_NAMES, "sh")
     script = f"trap 's=$?; [ $s -le {block.worst} ] || exit $s' ERR\nset -o pipefail\n{text}"
     try:
         done = subprocess.run([*before, "bash", "-c", script], cwd=cwd, env=environment(), stdin=subprocess.DEVNULL,
