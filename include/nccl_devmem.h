@@ -59,7 +59,8 @@ extern "C" {
 	C(sys_ctrl_read, "reads of control sockets, of sys_ctrl")                       \
 	C(sys_ctrl_none, "reads of control sockets that brought nothing, of those")     \
 	C(sys_errqueue_none, "error queue reads that brought nothing, of sys_errqueue") \
-	C(sys_ask_none, "empty sends that heard of no completion, of sys_ask")
+	C(sys_ask_none, "empty sends that heard of no completion, of sys_ask")          \
+	C(rx_binds_broker, "receive bindings made by the broker, of rx_binds")
 
 struct nccl_devmem_counters {
 #define C(field, text) uint64_t field;

@@ -49,6 +49,9 @@ void counter_log_summary(void)
 		 c.tokens_out, c.tokens_in, c.tokens_in_recv, c.zc_sends,
 		 c.zc_done_errqueue + c.zc_done_inband, c.zc_done_errqueue, c.zc_done_inband,
 		 c.zc_copied);
+	if (c.rx_binds)
+		log_info("receive bindings: %" PRIu64 ", of which the broker made %" PRIu64,
+			 c.rx_binds, c.rx_binds_broker);
 	log_info("system calls: %" PRIu64 " (%.1f per MiB); steps down the ladder: %" PRIu64
 		 ", strangers dropped: %" PRIu64,
 		 calls,

@@ -76,7 +76,8 @@ void nic_probe(const struct nic *nic, struct nic_caps *ret);
  * checked, not changed.
  *
  * @dmabuf_fd is borrowed for the call; the kernel keeps its own reference for the life of the
- * binding. Errors: -EPERM no CAP_NET_ADMIN, -EOPNOTSUPP driver or kernel cannot, -EBUSY no free
+ * binding. A process without CAP_NET_ADMIN has it all done by the broker (NCCL_DEVMEM_BROKER) where
+ * one serves it. Errors: -EPERM no CAP_NET_ADMIN, -EOPNOTSUPP driver or kernel cannot, -EBUSY no free
  * queue, -EINVAL dmabuf size;
  * @why always says which and what to do.
  */
@@ -88,7 +89,8 @@ int nic_rx_bind(const struct nic *nic, int dmabuf_fd, unsigned int n_queues, str
  * Steers the TCP flow remote -> local (the 5-tuple as the receiver sees it; IPv4-mapped addresses
  * are IPv4) to one of the bound queues, the one with fewest flows. *ret_rule identifies the rule
  * for nic_rx_unsteer(); it is never given out twice. From the return on, new segments of the flow
- * land in the bound dmabuf.
+ * land in the bound dmabuf. @sock is the flow's socket (borrowed): it shows a broker that the flow
+ * is this process's; without a broker -1 will do.
  *
  * Errors: -ENOSPC the NIC's rule table is full, -EEXIST it has this rule already, -EPERM no
  * CAP_NET_ADMIN any more,
@@ -96,8 +98,8 @@ int nic_rx_bind(const struct nic *nic, int dmabuf_fd, unsigned int n_queues, str
  * -ENOENT with NCCL_DEVMEM_NIC_SETUP=0 when no rule of the administrator's leads the flow to a
  * bound queue.
  */
-int nic_rx_steer(struct nic_rx *rx, const struct sockaddr *local, const struct sockaddr *remote,
-		 uint32_t *ret_rule, struct verdict *why);
+int nic_rx_steer(struct nic_rx *rx, int sock, const struct sockaddr *local,
+		 const struct sockaddr *remote, uint32_t *ret_rule, struct verdict *why);
 /* Unknown and already removed rules are ignored. */
 void nic_rx_unsteer(struct nic_rx *rx, uint32_t rule);
 

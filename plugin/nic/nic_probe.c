@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "nic/nic_broker.h"
 #include "nic/nic_ethtool.h"
 #include "nic/nic_link.h"
+#include "nic/nic_lock.h"
 #include "nic/nic_netdev.h"
 #include "nic/nic_nl.h"
 #include "nic/nic_probe.h"
@@ -22,7 +24,9 @@
 #define REMEDY_NIC                                                                               \
 	"use a NIC whose driver has devmem (mlx5, gve, bnxt, fbnic), or stack sdm on this one: " \
 	"ip link add sdm0 link %s type sdm"
-#define REMEDY_CAP "run with CAP_NET_ADMIN: setcap cap_net_admin+ep <program>, or as root"
+#define REMEDY_CAP                                                                          \
+	"run with CAP_NET_ADMIN (setcap cap_net_admin+ep <program>), or let the broker do " \
+	"it: systemctl enable --now devmem-broker.socket"
 
 static int no_driver(const struct nic *nic, const char *what, const char *ext, struct verdict *why)
 {
@@ -214,6 +218,9 @@ void nic_probe(const struct nic *nic, struct nic_caps *ret)
 
 	memset(ret, 0, sizeof(*ret));
 	nic_netdev_rx_queues(nic->ifindex, &q, &ret->rx_queues);
-	nic_probe_rx(nic, &ret->rx_devmem);
+	nic_lock();
+	if (nic_probe_rx(nic, &ret->rx_devmem) == -EPERM && nic_broker_is_there())
+		nic_broker_probe(nic, &ret->rx_devmem);
+	nic_unlock();
 	nic_probe_tx(nic, &ret->tx_devmem);
 }

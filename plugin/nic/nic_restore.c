@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "nic/nic.h"
+#include "nic/nic_broker.h"
 #include "nic/nic_lock.h"
 #include "nic/nic_setup.h"
 #include "nic/nic_state.h"
@@ -65,5 +66,6 @@ void nic_forget(void)
 	nic_lock();
 	nic_rx_forget_all();
 	nic_tx_forget_all();
+	nic_broker_forget();
 	nic_unlock();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,182 +9,33 @@
 #include "base/counter.h"
 #include "base/log.h"
 #include "base/param.h"
-#include "nic/nic.h"
+#include "nic/nic_broker.h"
 #include "nic/nic_lock.h"
-#include "nic/nic_netdev.h"
-#include "nic/nic_nl.h"
 #include "nic/nic_probe.h"
-#include "nic/nic_rule.h"
-#include "nic/nic_setup.h"
-#include "nic/nic_state.h"
-#include "nic/nic_text.h"
-#include "uapi/netdev_genl.h"
-
-/*
- * @id:	   what the caller knows the rule by; never reused, so that removing twice is harmless.
- * @foreign: a rule of the administrator's (NCCL_DEVMEM_NIC_SETUP=0), not ours to remove.
- */
-struct nic_rx_rule {
-	struct nic_flow flow;
-	uint32_t id;
-	uint32_t loc;
-	unsigned int slot;
-	bool foreign;
-};
-
-/* Without NCCL_DEVMEM_NIOV_SIZE: net_iovs of this size in dmabufs that hold at least so many of them. */
-#define NIC_NIOV_AUTO	    (64U << 10)
-#define NIC_NIOV_AUTO_LEAST 1024
-
-/*
- * @pid: who made it; in a forked child nothing of it may touch the NIC.
- * @tag: names it in the record. @flows[i]: rules that lead to @queues[i].
- * @stuck_rules: some rule could not be removed from the NIC.
- */
-struct nic_rx {
-	struct nic_rx *next;
-	char name[IF_NAMESIZE];
-	int ifindex;
-	pid_t pid;
-	uint32_t tag;
-	uint32_t dmabuf;
-	uint32_t niov_size;
-	struct nic_nl nl;
-	unsigned int queues[NIC_OWNER_QUEUES_MAX];
-	unsigned int flows[NIC_OWNER_QUEUES_MAX];
-	unsigned int n_queues;
-	char queue_text[NIC_RANGES_MAX];
-	struct nic_rx_rule *rules;
-	unsigned int n_rules;
-	bool stuck_rules;
-};
+#include "nic/nic_rx.h"
 
 static struct nic_rx *nic_rx_list;
-static uint32_t nic_rx_tag;
-static uint32_t nic_rx_rule_id;
 
 static bool nic_rx_is_ours(const struct nic_rx *rx)
 {
-	return rx->nl.sk && rx->pid == getpid();
+	return rx->live && rx->pid == getpid();
 }
 
-/*
- * The net_iov size to try first, 0 for the page that every kernel has. Large ones make receiving cheaper, since the cost is
- * one of frags; but each token holds a whole one, so unless asked for they need a pool of many.
- */
-static uint32_t nic_niov_size_wanted(int dmabuf_fd)
+/* The broker, if there is one, is for those who may not do it themselves. */
+static int nic_rx_choose_ops(const struct nic *nic, struct nic_rx *rx, bool broker,
+			     struct verdict *why)
 {
-	uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);
-	uint32_t want = (uint32_t)param_int(PARAM_NIOV_SIZE);
-	off_t size = lseek(dmabuf_fd, 0, SEEK_END);
+	int err = nic_probe_rx(nic, why);
 
-	if (!want)
-		want = size / NIC_NIOV_AUTO >= NIC_NIOV_AUTO_LEAST ? NIC_NIOV_AUTO : page;
-	return want > page ? want : 0;
-}
-
-/*
- * Binds with the largest net_iovs that kernel, driver and memory take, from the wanted size down in powers of four. A kernel
- * that takes the attribute but does not answer with the size means something else by it: then bind without.
- */
-static int nic_rx_bind_queues(struct nic_rx *rx, int dmabuf_fd)
-{
-	uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);
-	uint32_t size = nic_niov_size_wanted(dmabuf_fd);
-	struct nic_binding b;
-	char why[sizeof(rx->nl.ext)] = "";
-	int err;
-
-	for (;;) {
-		b.niov_size = size > page ? size : 0;
-		err = nic_nl_open(&rx->nl, NDEV_FAMILY);
-		if (err)
-			return err;
-		err = nic_netdev_bind_rx(&rx->nl, rx->ifindex, dmabuf_fd, rx->queues, rx->n_queues,
-					 &b);
-		if (size <= page || (!err && b.niov_size == size) ||
-		    (err && err != -EINVAL && err != -EOPNOTSUPP && err != -E2BIG))
-			break;
-		if (err && !why[0])
-			snprintf(why, sizeof(why), "%s",
-				 rx->nl.ext[0] ? rx->nl.ext : strerror(-err));
-		size = err ? size / 4 : 0;
-		nic_nl_close(&rx->nl);
-	}
-	if (err)
+	rx->ops = &nic_rx_direct;
+	if (err != -EPERM || !broker || !nic_broker_is_there())
 		return err;
-	rx->dmabuf = b.id;
-	rx->niov_size = b.niov_size ? b.niov_size : page;
-	if (param_int(PARAM_NIOV_SIZE) > rx->niov_size)
-		log_warn("%s: net_iovs of %u bytes instead of %lld: %s", rx->name, rx->niov_size,
-			 (long long)param_int(PARAM_NIOV_SIZE), why);
+	rx->ops = &nic_rx_broker;
 	return 0;
 }
 
-/* Everything that changes the NIC; on failure the caller settles. */
-static int nic_rx_make(struct nic_rx *rx, struct nic_state *st, int dmabuf_fd, struct verdict *why)
-{
-	struct nic_owner *owner;
-	int err;
-
-	owner = nic_state_owner_add(st, rx->tag, rx->queues, rx->n_queues);
-	if (!owner)
-		return verdict_set(why, -ENOMEM, NULL, "out of memory");
-	err = nic_setup_apply(st, rx->queues, rx->n_queues, why);
-	if (err)
-		return err;
-	err = nic_rx_bind_queues(rx, dmabuf_fd);
-	if (err) {
-		verdict_set(why, err == -EEXIST ? -EBUSY : err, NULL,
-			    "%s: bind-rx to queue %s: %s%s%s", rx->name, rx->queue_text,
-			    strerror(-err), rx->nl.ext[0] ? ": " : "", rx->nl.ext);
-		nic_nl_close(&rx->nl);
-		return why->err;
-	}
-	owner->dmabuf = rx->dmabuf;
-	err = nic_state_save(st);
-	if (err)
-		log_warn("%s: its record in %s could not be written: %s", rx->name,
-			 param_str(PARAM_STATE_DIR), strerror(-err));
-	return 0;
-}
-
-static int nic_rx_bind_locked(const struct nic *nic, int dmabuf_fd, struct nic_rx *rx,
-			      struct verdict *why)
-{
-	struct nic_owner *owner;
-	struct nic_state st;
-	int err;
-
-	err = nic_state_open(&st, rx->ifindex, rx->name, true, why);
-	if (err)
-		return err;
-	err = nic_setup_reap(&st);
-	if (err < 0)
-		log_warn("%s: left-overs of a dead process could not be removed: %s", nic->name,
-			 strerror(-err));
-	err = nic_setup_choose(&st, rx->n_queues, rx->queues, why);
-	if (err) {
-		/* Nothing of ours to undo, but a dead process's settings may wait. */
-		if (!st.n_owners)
-			nic_setup_settle(&st);
-		goto close;
-	}
-	nic_ranges_text(rx->queues, rx->n_queues, rx->queue_text, sizeof(rx->queue_text));
-	err = nic_rx_make(rx, &st, dmabuf_fd, why);
-	if (err) {
-		owner = nic_state_owner_find(&st, rx->tag);
-		if (owner)
-			nic_state_owner_drop(&st, owner);
-		nic_setup_settle(&st);
-	}
-close:
-	nic_state_close(&st);
-	return err;
-}
-
-int nic_rx_bind(const struct nic *nic, int dmabuf_fd, unsigned int n_queues, struct nic_rx **ret,
-		struct verdict *why)
+static int nic_rx_make(const struct nic *nic, int dmabuf_fd, unsigned int n_queues,
+		       uint32_t niov_asked, bool broker, struct nic_rx **ret, struct verdict *why)
 {
 	struct nic_rx *rx;
 	int err;
@@ -200,15 +51,17 @@ int nic_rx_bind(const struct nic *nic, int dmabuf_fd, unsigned int n_queues, str
 	rx->ifindex = nic->ifindex;
 	rx->pid = getpid();
 	rx->n_queues = n_queues;
+	rx->niov_asked = niov_asked;
+	rx->binding_fd = -1;
 
 	nic_lock();
-	rx->tag = ++nic_rx_tag;
 	err = nic_probe_dmabuf(nic, dmabuf_fd, why);
 	if (!err)
-		err = nic_probe_rx(nic, why);
+		err = nic_rx_choose_ops(nic, rx, broker, why);
 	if (!err)
-		err = nic_rx_bind_locked(nic, dmabuf_fd, rx, why);
+		err = rx->ops->bind(rx, dmabuf_fd, why);
 	if (!err) {
+		rx->live = true;
 		rx->next = nic_rx_list;
 		nic_rx_list = rx;
 	}
@@ -218,11 +71,39 @@ int nic_rx_bind(const struct nic *nic, int dmabuf_fd, unsigned int n_queues, str
 		return err;
 	}
 	counter_inc(rx_binds);
-	log_info("%s: bound dmabuf %u to RX queue %s, net_iovs of %u bytes", rx->name, rx->dmabuf,
-		 rx->queue_text, rx->niov_size);
+	log_info("%s: bound dmabuf %u to RX queue %s, net_iovs of %u bytes%s%s", rx->name,
+		 rx->dmabuf, rx->queue_text, rx->niov_size,
+		 rx->ops == &nic_rx_broker ? ", by the broker at " : "",
+		 rx->ops == &nic_rx_broker ? param_str(PARAM_BROKER) : "");
 	verdict_set(why, 0, NULL, "%s: devmem receive on queue %s", rx->name, rx->queue_text);
 	*ret = rx;
 	return 0;
+}
+
+int nic_rx_bind(const struct nic *nic, int dmabuf_fd, unsigned int n_queues, struct nic_rx **ret,
+		struct verdict *why)
+{
+	return nic_rx_make(nic, dmabuf_fd, n_queues, (uint32_t)param_int(PARAM_NIOV_SIZE), true,
+			   ret, why);
+}
+
+int nic_rx_bind_for(const struct nic *nic, int dmabuf_fd, unsigned int n_queues,
+		    uint32_t niov_asked, struct nic_rx **ret, struct verdict *why)
+{
+	return nic_rx_make(nic, dmabuf_fd, n_queues, niov_asked, false, ret, why);
+}
+
+int nic_rx_give_away(struct nic_rx *rx)
+{
+	int fd = -1;
+
+	nic_lock();
+	if (rx->nl.sk)
+		fd = fcntl(nic_nl_fd(&rx->nl), F_DUPFD_CLOEXEC, 0);
+	if (fd >= 0)
+		nic_nl_close(&rx->nl);
+	nic_unlock();
+	return fd;
 }
 
 uint32_t nic_rx_niov_size(const struct nic_rx *rx)
@@ -235,176 +116,8 @@ const char *nic_rx_queues(const struct nic_rx *rx)
 	return rx->queue_text;
 }
 
-static unsigned int nic_rx_least_used(const struct nic_rx *rx)
-{
-	unsigned int best = 0;
-
-	for (unsigned int i = 1; i < rx->n_queues; i++)
-		if (rx->flows[i] < rx->flows[best])
-			best = i;
-	return best;
-}
-
-static struct nic_rx_rule *nic_rx_rule_new(struct nic_rx *rx)
-{
-	struct nic_rx_rule *rules = realloc(rx->rules, (rx->n_rules + 1) * sizeof(*rules));
-
-	if (!rules)
-		return NULL;
-	rx->rules = rules;
-	memset(&rules[rx->n_rules], 0, sizeof(*rules));
-	return &rules[rx->n_rules];
-}
-
-static void nic_rx_rule_keep(struct nic_rx *rx, struct nic_rx_rule *rule)
-{
-	rule->id = ++nic_rx_rule_id;
-	rx->flows[rule->slot]++;
-	rx->n_rules++;
-}
-
-static void nic_rx_rule_name(const struct nic_rx *rx, const struct nic_flow *flow, char *buf,
-			     size_t len)
-{
-	char src[INET6_ADDRSTRLEN] = "?", dst[INET6_ADDRSTRLEN] = "?";
-
-	inet_ntop(flow->family, flow->src, src, sizeof(src));
-	inet_ntop(flow->family, flow->dst, dst, sizeof(dst));
-	snprintf(buf, len,
-		 "ethtool -N %s flow-type tcp%d src-ip %s dst-ip %s src-port %u dst-port %u action "
-		 "%u",
-		 rx->name, flow->family == AF_INET6 ? 6 : 4, src, dst, ntohs(flow->sport),
-		 ntohs(flow->dport), rx->queues[0]);
-}
-
-struct nic_rx_cover {
-	const struct nic_rx *rx;
-	unsigned int slot;
-	uint32_t loc;
-};
-
-static int nic_rx_on_cover(const struct nic_rule *rule, void *arg)
-{
-	struct nic_rx_cover *c = arg;
-
-	for (unsigned int i = 0; rule->covers && i < c->rx->n_queues; i++) {
-		if (rule->queue != c->rx->queues[i])
-			continue;
-		c->slot = i;
-		c->loc = rule->loc;
-		return 1;
-	}
-	return 0;
-}
-
-/* Where rules are the administrator's, one of his must lead the flow to a bound queue. */
-static int nic_rx_find_rule(struct nic_rx *rx, struct nic_rx_rule *rule, struct verdict *why)
-{
-	struct nic_rx_cover c = { .rx = rx };
-	char remedy[192];
-	int ret;
-
-	ret = nic_rule_walk(rx->name, &rule->flow, nic_rx_on_cover, &c);
-	if (ret > 0) {
-		rule->slot = c.slot;
-		rule->loc = c.loc;
-		rule->foreign = true;
-		return 0;
-	}
-	nic_rx_rule_name(rx, &rule->flow, remedy, sizeof(remedy));
-	return verdict_set(why, ret ? ret : -ENOENT, remedy,
-			   "%s: no flow rule leads this connection to queue %s, and "
-			   "NCCL_DEVMEM_NIC_SETUP=0 forbids to add one",
-			   rx->name, rx->queue_text);
-}
-
-static int nic_rx_rule_failed(const struct nic_rx *rx, const struct nic_flow *flow, int err,
-			      struct verdict *why)
-{
-	char text[NIC_FLOW_TEXT_MAX], remedy[96];
-
-	nic_flow_text(flow, text, sizeof(text));
-	snprintf(remedy, sizeof(remedy), "look at its rules: ethtool -n %s", rx->name);
-	if (err == -ENOSPC)
-		return verdict_set(why, err, remedy, "%s: the flow rule table is full (%s)",
-				   rx->name, text);
-	if (err == -EPERM)
-		return verdict_set(why, err, "keep CAP_NET_ADMIN while connections are made",
-				   "%s: adding a flow rule needs CAP_NET_ADMIN", rx->name);
-	return verdict_set(why, err, remedy, "%s: adding the flow rule %s: %s", rx->name, text,
-			   strerror(-err));
-}
-
-/* The rule goes into the record first: a crash in between leaves a record without a rule. */
-static int nic_rx_add_rule(struct nic_rx *rx, struct nic_rx_rule *rule, struct verdict *why)
-{
-	unsigned int queue = rx->queues[rule->slot];
-	struct nic_owner *owner;
-	struct nic_state st;
-	int err;
-
-	err = nic_state_open(&st, rx->ifindex, rx->name, true, why);
-	if (err)
-		return err;
-	owner = nic_state_owner_find(&st, rx->tag);
-	if (!owner) {
-		log_warn("%s: its record in %s is gone; settings and rules will not be put back "
-			 "after a crash",
-			 rx->name, param_str(PARAM_STATE_DIR));
-	} else {
-		err = nic_owner_rule_add(owner, &rule->flow, queue);
-		if (!err)
-			err = nic_state_save(&st);
-		if (err) {
-			verdict_set(why, err, NULL, "%s: recording the flow rule in %s: %s",
-				    rx->name, param_str(PARAM_STATE_DIR), strerror(-err));
-			goto close;
-		}
-	}
-	err = nic_rule_add(rx->name, &rule->flow, queue, &rule->loc);
-	if (err) {
-		nic_rx_rule_failed(rx, &rule->flow, err, why);
-		err = why->err;
-		if (owner) {
-			nic_owner_rule_drop(owner, &rule->flow);
-			nic_state_save(&st);
-		}
-	}
-close:
-	nic_state_close(&st);
-	return err;
-}
-
-static int nic_rx_steer_locked(struct nic_rx *rx, const struct nic_flow *flow, uint32_t *ret_rule,
-			       struct verdict *why)
-{
-	struct nic_rx_rule *rule;
-	int err;
-
-	if (!nic_rx_is_ours(rx))
-		return verdict_set(why, -ESTALE, NULL,
-				   "%s: this binding belongs to another process", rx->name);
-	rule = nic_rx_rule_new(rx);
-	if (!rule)
-		return verdict_set(why, -ENOMEM, NULL, "out of memory");
-	rule->flow = *flow;
-	rule->slot = nic_rx_least_used(rx);
-	if (param_bool(PARAM_NIC_SETUP))
-		err = nic_rx_add_rule(rx, rule, why);
-	else
-		err = nic_rx_find_rule(rx, rule, why);
-	if (err)
-		return err;
-	nic_rx_rule_keep(rx, rule);
-	if (!rule->foreign)
-		counter_inc(rules);
-	verdict_set(why, 0, NULL, "%s: steered to queue %u", rx->name, rx->queues[rule->slot]);
-	*ret_rule = rule->id;
-	return 0;
-}
-
-int nic_rx_steer(struct nic_rx *rx, const struct sockaddr *local, const struct sockaddr *remote,
-		 uint32_t *ret_rule, struct verdict *why)
+int nic_rx_steer(struct nic_rx *rx, int sock, const struct sockaddr *local,
+		 const struct sockaddr *remote, uint32_t *ret_rule, struct verdict *why)
 {
 	struct nic_flow flow;
 	int err;
@@ -414,70 +127,20 @@ int nic_rx_steer(struct nic_rx *rx, const struct sockaddr *local, const struct s
 		return verdict_set(why, err, NULL,
 				   "%s: the two addresses are not those of one TCP flow", rx->name);
 	nic_lock();
-	err = nic_rx_steer_locked(rx, &flow, ret_rule, why);
+	if (nic_rx_is_ours(rx))
+		err = rx->ops->steer(rx, &flow, sock, ret_rule, why);
+	else
+		err = verdict_set(why, -ESTALE, NULL, "%s: this binding belongs to another process",
+				  rx->name);
 	nic_unlock();
 	return err;
-}
-
-/*
- * Off the NIC; the record follows. The rule may be gone with the device, or removed by hand. False:
- * it is still there, and must stay recorded for somebody who can remove it.
- */
-static bool nic_rx_rule_remove(struct nic_rx *rx, const struct nic_rx_rule *rule)
-{
-	char text[NIC_FLOW_TEXT_MAX];
-	int err;
-
-	if (rule->foreign)
-		return true;
-	err = nic_rule_del(rx->name, &rule->flow, rx->queues[rule->slot], rule->loc);
-	if (!err)
-		counter_inc(rules_removed);
-	if (!err || err == -ENOENT || err == -ENODEV)
-		return true;
-	log_warn(
-		"%s: flow rule %u (%s) could not be removed: %s; remove it with: ethtool -N %s delete %u",
-		rx->name, rule->loc, nic_flow_text(&rule->flow, text, sizeof(text)), strerror(-err),
-		rx->name, rule->loc);
-	return false;
-}
-
-static void nic_rx_unsteer_locked(struct nic_rx *rx, struct nic_rx_rule *rule)
-{
-	struct nic_rx_rule gone = *rule;
-	struct nic_owner *owner;
-	struct nic_state st;
-	struct verdict why;
-
-	*rule = rx->rules[--rx->n_rules];
-	rx->flows[gone.slot]--;
-	if (!nic_rx_rule_remove(rx, &gone)) {
-		rx->stuck_rules = true;
-		return;
-	}
-	if (gone.foreign)
-		return;
-	if (nic_state_open(&st, rx->ifindex, rx->name, false, &why)) {
-		log_debug("%s", why.reason);
-		return;
-	}
-	owner = nic_state_owner_find(&st, rx->tag);
-	if (owner) {
-		nic_owner_rule_drop(owner, &gone.flow);
-		nic_state_save(&st);
-	}
-	nic_state_close(&st);
 }
 
 void nic_rx_unsteer(struct nic_rx *rx, uint32_t rule)
 {
 	nic_lock();
-	for (unsigned int i = 0; nic_rx_is_ours(rx) && i < rx->n_rules; i++) {
-		if (rx->rules[i].id == rule) {
-			nic_rx_unsteer_locked(rx, &rx->rules[i]);
-			break;
-		}
-	}
+	if (nic_rx_is_ours(rx))
+		rx->ops->unsteer(rx, rule);
 	nic_unlock();
 }
 
@@ -491,33 +154,6 @@ static void nic_rx_unlink(struct nic_rx *rx)
 	}
 }
 
-/*
- * Rules first, so that the flows' packets go to ordinary queues before the buffers do; then the
- * binding, because the kernel keeps header split on while there is one; settings last.
- */
-static void nic_rx_undo(struct nic_rx *rx)
-{
-	struct nic_owner *owner;
-	struct nic_state st;
-	struct verdict why;
-
-	for (unsigned int i = 0; i < rx->n_rules; i++)
-		if (!nic_rx_rule_remove(rx, &rx->rules[i]))
-			rx->stuck_rules = true;
-	nic_nl_close(&rx->nl);
-
-	if (nic_state_open(&st, rx->ifindex, rx->name, false, &why)) {
-		log_warn("%s: former settings are not put back now: %s", rx->name, why.reason);
-		return;
-	}
-	owner = nic_state_owner_find(&st, rx->tag);
-	/* With rules that could not be removed it stays, until the process is gone and they are. */
-	if (owner && !rx->stuck_rules)
-		nic_state_owner_drop(&st, owner);
-	nic_setup_settle(&st);
-	nic_state_close(&st);
-}
-
 void nic_rx_release(struct nic_rx *rx)
 {
 	if (!rx)
@@ -525,9 +161,9 @@ void nic_rx_release(struct nic_rx *rx)
 	nic_lock();
 	nic_rx_unlink(rx);
 	if (nic_rx_is_ours(rx))
-		nic_rx_undo(rx);
-	else
-		nic_nl_forget(&rx->nl);
+		rx->ops->undo(rx);
+	else if (rx->live)
+		rx->ops->forget(rx);
 	nic_unlock();
 	free(rx->rules);
 	free(rx);
@@ -535,7 +171,9 @@ void nic_rx_release(struct nic_rx *rx)
 
 void nic_rx_forget_all(void)
 {
-	for (struct nic_rx *rx = nic_rx_list; rx; rx = rx->next)
-		nic_nl_forget(&rx->nl);
+	for (struct nic_rx *rx = nic_rx_list; rx; rx = rx->next) {
+		rx->ops->forget(rx);
+		rx->live = false;
+	}
 	nic_rx_list = NULL;
 }

@@ -109,8 +109,8 @@ int data_sock_steer(struct data_sock *ds, struct pool *pool, size_t hold, struct
 	tokens = bytes_for_tokens(bytes);
 	bound_receive_buffer(ds->fd, bytes - tokens);
 
-	r = nic_rx_steer(pool->rx, (struct sockaddr *)&local, (struct sockaddr *)&remote, &ds->rule,
-			 why);
+	r = nic_rx_steer(pool->rx, ds->fd, (struct sockaddr *)&local, (struct sockaddr *)&remote,
+			 &ds->rule, why);
 	if (r < 0)
 		goto unreserve;
 

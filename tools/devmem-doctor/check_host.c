@@ -16,6 +16,7 @@
 #include "base/param.h"
 #include "exam.h"
 #include "mem/pool.h"
+#include "nic/nic_broker.h"
 
 #define PROC_NET "/proc/sys/net/"
 /* Bytes that a flow of 25 Gbit/s has under way in a millisecond, roughly; and what Linux takes for a default on large machines. */
@@ -167,11 +168,17 @@ static void check_privilege(struct exam *x)
 				: ", in a user namespace: it counts for this namespace's own interfaces");
 		return;
 	}
+	if (nic_broker_is_there()) {
+		findings_add(&x->findings, "capability", host, FINDING_NOTE,
+			     "no CAP_NET_ADMIN: receive bindings are asked of the broker at %s",
+			     param_str(PARAM_BROKER));
+		return;
+	}
 	f = findings_add(&x->findings, "capability", host, FINDING_WARN,
 			 "no CAP_NET_ADMIN%s: no receive binding, so receives are copied",
 			 initial ? "" : " (in a user namespace)");
 	finding_fix(f, "setcap cap_net_admin+ep <program>, or AmbientCapabilities=CAP_NET_ADMIN in "
-		       "a unit");
+		       "a unit; or systemctl enable --now devmem-broker.socket");
 }
 
 /* Host memory can be received into when it can be exported as a dmabuf. GPUs export their own. */

@@ -254,8 +254,9 @@ int guest_steer(struct nic_rx *rx, int family, uint16_t port, uint32_t *rule, st
 	inet_pton(AF_INET6, "fd09::1", &l6.sin6_addr);
 	inet_pton(AF_INET6, "fd09::2", &r6.sin6_addr);
 	if (family == AF_INET)
-		return nic_rx_steer(rx, (struct sockaddr *)&l4, (struct sockaddr *)&r4, rule, why);
-	return nic_rx_steer(rx, (struct sockaddr *)&l6, (struct sockaddr *)&r6, rule, why);
+		return nic_rx_steer(rx, -1, (struct sockaddr *)&l4, (struct sockaddr *)&r4, rule,
+				    why);
+	return nic_rx_steer(rx, -1, (struct sockaddr *)&l6, (struct sockaddr *)&r6, rule, why);
 }
 
 static int guest_child_wait(struct guest_child *c)

@@ -161,8 +161,8 @@ static void flow_both_ways(int family)
 	conn_make(&other, family);
 	chunk_pass(&c, &dmabuf, &host, 0);
 	assert_int_equal(dmabuf, 0);
-	assert_ok(nic_rx_steer(rx, (struct sockaddr *)&c.local, (struct sockaddr *)&c.remote, &id,
-			       &why));
+	assert_ok(nic_rx_steer(rx, -1, (struct sockaddr *)&c.local, (struct sockaddr *)&c.remote,
+			       &id, &why));
 	for (int i = 0; i < 8; i++) {
 		chunk_pass(&c, &dmabuf, &host, guest_bound(3));
 		assert_int_equal(dmabuf, CHUNK);
@@ -209,8 +209,8 @@ static void test_mapped(void **state)
 	inet_ntop(AF_INET, &((struct sockaddr_in *)&c.remote)->sin_addr, ip, sizeof(ip));
 	snprintf(text, sizeof(text), "::ffff:%s", ip);
 	addr_make(&remote, AF_INET6, text, ntohs(((struct sockaddr_in *)&c.remote)->sin_port));
-	assert_ok(
-		nic_rx_steer(rx, (struct sockaddr *)&local, (struct sockaddr *)&remote, &id, &why));
+	assert_ok(nic_rx_steer(rx, -1, (struct sockaddr *)&local, (struct sockaddr *)&remote, &id,
+			       &why));
 	chunk_pass(&c, &dmabuf, &host, guest_bound(3));
 	assert_int_equal(dmabuf, CHUNK);
 	conn_close(&c);
