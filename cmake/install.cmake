@@ -3,7 +3,8 @@
 # What programs that use the plugin's counters find it by.
 include(CMakePackageConfigHelpers)
 
-install(FILES include/nccl_devmem.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES include/nccl_devmem.h include/nccl_devmem_stats.h
+	DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 # bash loads what is named like the command.
 foreach(tool IN ITEMS devmem-perf devmem-doctor devmem-top devmem-exporter devmem-nicd)
 	if(TARGET ${tool})

@@ -13,7 +13,7 @@ build_packages=(cmake gcc make pkg-config libnl-3-dev libnl-genl-3-dev libdrm-de
 deb_packages=(debhelper dh-dkms dpkg-dev lintian debootstrap groff-base)
 net_packages=(iproute2 ethtool)
 train_packages=(python3-sklearn)
-test_packages=(libcmocka-dev shellcheck clang-format clang-tidy cppcheck python3 python3-yaml python3-jsonschema binutils bc librsvg2-bin)
+test_packages=(libcmocka-dev shellcheck clang-format clang-tidy cppcheck python3 python3-yaml python3-jsonschema binutils bc tmux jq librsvg2-bin)
 x86_packages=(qemu-system-x86 libelf-dev)
 
 step() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }

@@ -5,7 +5,8 @@
 #include "base/counter.h"
 #include "base/log.h"
 
-struct nccl_devmem_counters counters;
+_Alignas(COUNTER_PAGE) union counter_page counter_page;
+_Static_assert(sizeof(counter_page) == COUNTER_PAGE, "whole pages");
 
 __attribute__((visibility("default"))) size_t
 nccl_devmem_counters_get(struct nccl_devmem_counters *out, size_t size)

@@ -61,6 +61,7 @@ PARAM_BOOL(NIC_SETUP, 1, "Whether the plugin may set header split, RSS and flow 
 PARAM_STR(STATE_DIR, "/run/nccl-devmem", "Where it is recorded what was changed on a NIC, so that the next start can put it back after a crash.")
 PARAM_STR(BROKER, "/run/nccl-devmem/broker.sock",
 	  "Socket of the broker (devmem-nicd), which binds receive queues and sets flow rules for processes without CAP_NET_ADMIN. Only root's is used. off: none.")
+PARAM_STR(STATS_DIR, "/dev/shm", "Where the process shows its counters while it runs, for devmem-top: a file of about 150K in this directory, memory if it is a tmpfs. off: nowhere.")
 PARAM_CHOICE(LOG, "info", "error|warn|info|debug", "Lines up to this level are handed to NCCL's logger.")
 PARAM_BOOL(PROFILE, 1, "Whether a profiler plugin that NCCL has loaded (NCCL_PROFILER_PLUGIN) is told of each isend and irecv, as NCCL's own sockets would tell it: descriptor, direction, size. Net API 11 on (NCCL 2.28).")
 PARAM_BOOL(SUMMARY, 1, "Log bytes by path, tokens and completions when the last communicator ends.")

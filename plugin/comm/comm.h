@@ -44,6 +44,17 @@ struct comm_ops {
 };
 
 /*
+ * What comm_stats.h keeps. @shown: the entry in shared memory, NULL where nothing is published. @posts: requests posted. @polls: tests that
+ * were not done. @tcp_due: when TCP_INFO may be read again.
+ */
+struct comm_stats {
+	struct nccl_devmem_stats_conn *shown;
+	uint64_t posts;
+	unsigned int polls;
+	int64_t tcp_due;
+};
+
+/*
  * @err:  0, or the negative errno that ended this comm; every later call returns it.
  * @nic:  owned by the net context, outlives the comm.
  * @peer: address of the other side, for messages.
@@ -64,6 +75,7 @@ struct comm {
 	char peer[SOCK_ADDR_TEXT];
 	struct reg_gate gate;
 	struct data_sock socks[WIRE_MAX_SOCKS];
+	struct comm_stats stats;
 	struct comm *next, *prev;
 };
 
@@ -78,6 +90,7 @@ struct comm {
  * In frames, @frames of them are in a queue, and @announced says that one has been, which an empty message has, too.
  * Receive: @covered bytes have been announced, @arrived are here, and @put tells how many of those are not in place yet. @finished: test()
  * said done, and the request waits for net_consumed(). @cookie: net_request_cookie()'s.
+ * @posted_ns, @counted: comm_stats.h: when it was posted, 0 where that is not measured; it has been counted.
  */
 struct request {
 	struct comm *comm;
@@ -97,6 +110,8 @@ struct request {
 	unsigned int frames;
 	struct zc_ref zc;
 	bool finished;
+	bool counted;
+	int64_t posted_ns;
 	size_t covered;
 	size_t arrived;
 	struct place *place;

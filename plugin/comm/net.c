@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "base/param.h"
+#include "base/stats.h"
+#include "comm/comm_stats.h"
 #include "comm/net_internal.h"
 #include "mem/gpu.h"
 #include "mem/pool.h"
@@ -147,6 +149,16 @@ static void decide_gpu(void)
 		log_warn("%s=staged has no effect: %s", param_env_name(PARAM_RECV), why.reason);
 }
 
+static void publish(void)
+{
+	int i;
+
+	stats_open();
+	for (i = 0; i < net.n_nics; i++)
+		stats_nic_note(net.nics[i].name, net.nics[i].ifindex, net.nics[i].speed_mbps,
+			       net.nics[i].pci_path);
+}
+
 static int init_first(void)
 {
 	struct verdict why = { 0 };
@@ -178,6 +190,7 @@ static int init_first(void)
 		nic_probe(&net.nics[i], &net.caps[i]);
 	decide_gpu();
 	mark_alive();
+	publish();
 	log_devices();
 	return 0;
 }
@@ -228,6 +241,7 @@ static void finalize_last(void)
 	ladder_reset();
 	forget_nics();
 	gpu_reset();
+	stats_close();
 	unmark_alive();
 }
 
@@ -293,6 +307,7 @@ int net_props_get(int dev, struct net_props *ret)
 
 void net_track_comm(struct comm *comm)
 {
+	comm_stats_attach(comm);
 	pthread_mutex_lock(&net.lock);
 	comm->prev = NULL;
 	comm->next = net.comms;
@@ -304,6 +319,7 @@ void net_track_comm(struct comm *comm)
 
 void net_untrack_comm(struct comm *comm)
 {
+	comm_stats_detach(comm);
 	pthread_mutex_lock(&net.lock);
 	if (comm->prev)
 		comm->prev->next = comm->next;
@@ -413,33 +429,51 @@ int net_dereg_mr(struct comm *comm, struct mr *mr)
 int net_isend(struct comm *comm, const void *data, size_t size, int tag, struct mr *mr,
 	      struct request **ret)
 {
+	int64_t begin;
+	int r;
+
 	if (comm->err)
 		return comm->err;
 	if (!comm->ops->send || net_is_forked())
 		return -EINVAL;
-	return comm->ops->send(comm, data, size, tag, mr, ret);
+	begin = comm_stats_begin(comm);
+	r = comm->ops->send(comm, data, size, tag, mr, ret);
+	if (r == 0)
+		comm_stats_posted(comm, *ret, begin);
+	return r;
 }
 
 int net_irecv(struct comm *comm, void *data, size_t size, int tag, struct mr *mr, bool ll,
 	      struct request **ret)
 {
+	int64_t begin;
+	int r;
+
 	if (comm->err)
 		return comm->err;
 	if (!comm->ops->recv || net_is_forked())
 		return -EINVAL;
-	return comm->ops->recv(comm, data, size, tag, mr, ll, ret);
+	begin = comm_stats_begin(comm);
+	r = comm->ops->recv(comm, data, size, tag, mr, ll, ret);
+	if (r == 0)
+		comm_stats_posted(comm, *ret, begin);
+	return r;
 }
 
 int net_test(struct request *req, int *ret_done, size_t *ret_size)
 {
 	struct comm *comm = req->comm;
+	int r;
 
 	*ret_done = 0;
 	if (comm->err)
 		return comm->err;
 	if (net_is_forked())
 		return -EINVAL;
-	return comm->ops->test(req, ret_done, ret_size);
+	r = comm->ops->test(req, ret_done, ret_size);
+	if (r == 0)
+		comm_stats_tested(comm, req, *ret_done);
+	return r;
 }
 
 int net_request_fd(const struct request *req)

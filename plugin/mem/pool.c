@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/param.h"
+#include "base/stats.h"
 #include "mem/gpu_block.h"
 #include "mem/pool.h"
 
@@ -69,6 +70,41 @@ static void pool_free_memory(struct pool *pool)
 	if (pool->gpu && pool->block.cpu)
 		gpu_host_unregister(pool->gpu, pool->block.cpu);
 	mem_block_free(&pool->block);
+}
+
+static size_t pool_limit(const struct pool *pool)
+{
+	return pool->block.size - pool->block.size / POOL_NIC_PART;
+}
+
+/* Under the lock, or before others know @pool. */
+static void pool_show(struct pool *pool)
+{
+	struct nccl_devmem_stats_pool *s = pool->shown;
+	size_t limit = pool_limit(pool);
+	size_t left = pool->reserved < limit ? limit - pool->reserved : 0;
+
+	if (!s)
+		return;
+	stats_set(&s->reserved, pool->reserved);
+	if (left < s->free_least)
+		stats_set(&s->free_least, left);
+}
+
+static void pool_show_first(struct pool *pool)
+{
+	struct nccl_devmem_stats_pool *s = stats_pool_take(pool->block.size);
+
+	pool->shown = s;
+	if (!s)
+		return;
+	s->limit = pool_limit(pool);
+	s->free_least = s->limit;
+	stats_text(s->nic, sizeof(s->nic), pool->nic.name);
+	stats_text(s->memory, sizeof(s->memory), pool->block.provider->name);
+	stats_text(s->queues, sizeof(s->queues), nic_rx_queues(pool->rx));
+	if (pool->gpu)
+		stats_text(s->gpu, sizeof(s->gpu), gpu_name(pool->gpu));
 }
 
 /* *ret_memory tells whether there was memory, so that a failure is the NIC's. */
@@ -182,6 +218,7 @@ static int pool_make(const struct nic *nic, struct gpu *gpu, struct pool **ret, 
 		pool->stage = gpu_block_stage(pool->block.gpu_block);
 	log_info("%s: receive pool of %zu MiB %s memory bound to queue %s", nic->name,
 		 pool->block.size >> 20, pool->block.provider->name, nic_rx_queues(pool->rx));
+	pool_show_first(pool);
 	*ret = pool;
 	return 0;
 }
@@ -279,6 +316,7 @@ void pool_put(struct pool *pool)
 	pthread_mutex_lock(&pool_lock);
 	if (!--pool->refs) {
 		pool_unlink(pool);
+		stats_pool_give(pool->shown);
 		/* Under the lock: a pool_get() of the same NIC must find the queues free again. */
 		if (pool->rx)
 			nic_rx_release(pool->rx);
@@ -286,11 +324,6 @@ void pool_put(struct pool *pool)
 		free(pool);
 	}
 	pthread_mutex_unlock(&pool_lock);
-}
-
-static size_t pool_limit(const struct pool *pool)
-{
-	return pool->block.size - pool->block.size / POOL_NIC_PART;
 }
 
 int pool_reserve(struct pool *pool, size_t bytes, struct verdict *why)
@@ -310,6 +343,7 @@ int pool_reserve(struct pool *pool, size_t bytes, struct verdict *why)
 			"needs %zu KiB",
 			pool->nic.name, pool->block.size >> 10, (limit - pool->reserved) >> 10,
 			bytes >> 10);
+	pool_show(pool);
 	pthread_mutex_unlock(&pool_lock);
 	return err;
 }
@@ -318,6 +352,7 @@ void pool_unreserve(struct pool *pool, size_t bytes)
 {
 	pthread_mutex_lock(&pool_lock);
 	pool->reserved -= bytes;
+	pool_show(pool);
 	pthread_mutex_unlock(&pool_lock);
 }
 

@@ -19,6 +19,7 @@
  * @stage: of @gpu; NULL where it is not the GPU's memory.
  * @rx:    the binding; NULL for a pool that only stands before a stage.
  * @reserved: bytes promised to data sockets by pool_reserve().
+ * @shown:  what is told of it in shared memory; NULL where nothing is.
  */
 struct pool {
 	struct nic nic;
@@ -26,6 +27,7 @@ struct pool {
 	struct gpu *gpu;
 	struct stage *stage;
 	struct nic_rx *rx;
+	struct nccl_devmem_stats_pool *shown;
 	size_t reserved;
 	int refs;
 	struct pool *next;

@@ -7,6 +7,7 @@
 #include "base/counter.h"
 #include "base/log.h"
 #include "base/param.h"
+#include "base/stats.h"
 #include "path/ladder.h"
 
 /* Distinct messages remembered. When it is full a message may repeat, but none is lost. */
@@ -80,6 +81,8 @@ int ladder_step_down(const char *nic_name, enum direction dir, enum rung from, e
 
 	if (say_once(hash_message(nic_name, kind, why->reason))) {
 		counter_inc(steps_down);
+		stats_step_note((uint32_t)hash_text(0xcbf29ce484222325ULL, why->reason), nic_name,
+				dir == DIR_SEND, (int)from, (int)to, why);
 		if (allowed)
 			log_warn("%s: %s path %s instead of %s: %s%s%s", nic_name,
 				 direction_name(dir), rung_name(to), rung_name(from), why->reason,
