@@ -49,19 +49,19 @@
 #endif
 
 enum { EXIT_WRONG = 1, EXIT_CUT = 3, EXIT_SKIP = 77 };
-enum { CHUNK = 256 << 10, LINEAR = 1 << 20, CONTROL = 64 << 10, MAX_SENDS = 4096 };
+enum { LINEAR = 1 << 20, CONTROL = 64 << 10, MAX_SENDS = 4096 };
 
 static struct options {
 	const char *ifname, *socket_ifname, *peer, *port;
-	bool listen, rx_devmem, tx_devmem, cut, bind_only, dstopts, whole;
+	bool listen, rx_devmem, tx_devmem, cut, bind_only, dstopts, whole, bare;
 	uint64_t rx_bytes, tx_bytes, seed;
-	size_t pool, hold;
+	size_t pool, hold, chunk;
 	int64_t bar;
 	unsigned int queues[16], n_queues;
 	int stall, linger, rcvbuf;
 	uint32_t rx_page_size;
 	double keep_all;
-} opt = { .port = "5000", .pool = 16 << 20, .stall = 20, .bar = -1 };
+} opt = { .port = "5000", .pool = 16 << 20, .chunk = 256 << 10, .stall = 20, .bar = -1 };
 
 /* Memory that is a dmabuf: a udmabuf over a sealed memfd, whose scatter list has entries of a page;
  * from the system heap, which has large ones; or a part of a PCI BAR.
@@ -133,8 +133,15 @@ static void pattern_fill(uint8_t *to, uint64_t seed, uint64_t offset, size_t len
 		to[i] = (uint8_t)(pattern_word(seed, (offset + i) / 8) >> ((offset + i) % 8 * 8));
 }
 
+/* What was received: right byte for byte; or, bare, where the application would have it. */
 static void pattern_check(const uint8_t *data, uint64_t seed, uint64_t offset, size_t len)
 {
+	static uint8_t application[LINEAR];
+
+	if (opt.bare) {
+		memcpy(application, data, len);
+		return;
+	}
 	for (size_t i = 0; i < len;) {
 		uint64_t pos = offset + i, want = pattern_word(seed, pos / 8), have;
 
@@ -354,7 +361,7 @@ static int connection_make(void)
 static bool sender_push(struct sender *s, int fd)
 {
 	while (s->sent < opt.tx_bytes) {
-		size_t at = s->sent % s->buf.size, len = CHUNK;
+		size_t at = s->sent % s->buf.size, len = opt.chunk;
 		struct iovec iov;
 		struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
 		union {
@@ -369,7 +376,8 @@ static bool sender_push(struct sender *s, int fd)
 			len = opt.tx_bytes - s->sent;
 		if (s->sent + len - s->done > s->buf.size || s->next_id - s->oldest_id == MAX_SENDS)
 			return true; /* wait for completions */
-		pattern_fill(s->buf.mem + at, stream_seed(true), s->sent, len);
+		if (!opt.bare)
+			pattern_fill(s->buf.mem + at, stream_seed(true), s->sent, len);
 		/* A BAR is mapped write-combining: out with it before the kernel reads it. */
 		atomic_thread_fence(memory_order_seq_cst);
 
@@ -591,21 +599,21 @@ static bool stream_run(struct sender *s, struct receiver *r, int fd)
 			fprintf(stderr, "devmem-stream: no progress for %d s\n", opt.stall);
 			return false;
 		}
-		p.events =
-			(short)((r->got < opt.rx_bytes ? POLLIN : 0) |
-				(s->sent < opt.tx_bytes && s->sent + CHUNK - s->done <= s->buf.size
-					 ? POLLOUT
-					 : 0));
+		p.events = (short)((r->got < opt.rx_bytes ? POLLIN : 0) |
+				   (s->sent < opt.tx_bytes &&
+						    s->sent + opt.chunk - s->done <= s->buf.size
+					    ? POLLOUT
+					    : 0));
 		poll(&p, 1, 100);
 	}
 	return true;
 }
 
-static void report(const struct sender *s, const struct receiver *r)
+static void report(const struct sender *s, const struct receiver *r, double seconds)
 {
-	printf("sent=%" PRIu64 " acknowledged=%" PRIu64 " sends=%" PRIu32 " completions=%" PRIu64
-	       " completions_copied=%" PRIu64 "\n",
-	       s->sent, s->done, s->next_id, s->completions, s->copied);
+	printf("ns=%.0f sent=%" PRIu64 " acknowledged=%" PRIu64 " sends=%" PRIu32
+	       " completions=%" PRIu64 " completions_copied=%" PRIu64 "\n",
+	       seconds * 1e9, s->sent, s->done, s->next_id, s->completions, s->copied);
 	printf("received=%" PRIu64 " frags=%" PRIu64 " linear_cmsgs=%" PRIu64
 	       " linear_bytes=%" PRIu64 " whole_bytes=%" PRIu64 " tokens_out=%" PRIu64
 	       " tokens_in=%" PRIu64 " dontneed_calls=%" PRIu64 "\n",
@@ -633,6 +641,7 @@ static const char usage[] =
 	"  -C             a stream that is cut off is no failure (exit 3)\n"
 	"  -L seconds     wait at the end, tokens and bindings held\n"
 	"  -O             send with an IPv6 destination options header\n"
+	"  -n bytes       send so many a call, none made or checked, but all copied out\n"
 	"  -W             accept packets that came whole into host memory\n"
 	"  -b             bind the queues, print the id, hold until stdin ends\n";
 
@@ -641,7 +650,7 @@ static void options_parse(int argc, char **argv)
 	char *list;
 	int c;
 
-	while ((c = getopt(argc, argv, "i:lp:r:R:t:T:q:m:x:H:D:B:s:S:CL:bOWP:V:")) != -1) {
+	while ((c = getopt(argc, argv, "i:lp:r:R:t:T:q:m:x:H:D:B:s:S:CL:bn:OWP:V:")) != -1) {
 		switch (c) {
 		case 'i':
 			opt.ifname = optarg;
@@ -699,6 +708,10 @@ static void options_parse(int argc, char **argv)
 		case 'W':
 			opt.whole = true;
 			break;
+		case 'n':
+			opt.chunk = strtoull(optarg, NULL, 0);
+			opt.bare = true;
+			break;
 		case 'O':
 			opt.dstopts = true;
 			break;
@@ -729,6 +742,7 @@ int main(int argc, char **argv)
 {
 	static struct receiver r;
 	static struct sender s;
+	double seconds;
 	bool done;
 	char end;
 	int fd;
@@ -758,16 +772,18 @@ int main(int argc, char **argv)
 	fd = connection_make();
 	printf("connected\n");
 	fflush(stdout);
+	seconds = -now();
 	done = stream_run(&s, &r, fd);
+	seconds += now();
 	if (!done && !opt.cut) {
-		report(&s, &r);
+		report(&s, &r, seconds);
 		die_text("the stream was cut off");
 	}
 	if (opt.linger)
 		sleep((unsigned int)opt.linger);
 	if (!opt.cut)
 		receiver_release(&r, fd, 0);
-	report(&s, &r);
+	report(&s, &r, seconds);
 	if (!opt.cut &&
 	    (r.tokens_out != r.tokens_in || (opt.tx_devmem && s.completions != s.next_id)))
 		die_text("tokens or completions do not balance");

@@ -60,7 +60,12 @@ static int bench_rank(struct job *job, const struct perf_options *o, const struc
 		      uint32_t seed, void *src, void *dst, struct rank_result *ret)
 {
 	const struct collective coll = {
-		.kind = o->kind, .type = o->type, .count = e->count, .src = src, .dst = dst
+		.kind = o->kind,
+		.type = o->type,
+		.count = e->count,
+		.src = src,
+		.dst = dst,
+		.hollow = o->hollow,
 	};
 	int64_t start;
 	int err;

@@ -26,6 +26,7 @@ static const char usage[] =
 	"      --warmup N           untimed runs before (5)\n"
 	"      --check              compare with a reference that is computed without "
 	"communication\n"
+	"      --hollow             nothing is summed or copied, as where a GPU does that: messages alone\n"
 	"      --json[=FILE]        results as JSON, to FILE or in place of the table\n"
 	"  -h, --help\n"
 	"  -V, --version\n";
@@ -38,7 +39,7 @@ static const char usage_end[] =
 	"plugin's.\n"
 	"Exit status: 0, 1 when a rank failed or data was wrong, 2 for wrong arguments.\n";
 
-enum { OPT_SIZES = 1, OPT_ITERS, OPT_WARMUP, OPT_CHECK, OPT_JSON };
+enum { OPT_SIZES = 1, OPT_ITERS, OPT_WARMUP, OPT_CHECK, OPT_HOLLOW, OPT_JSON };
 
 static const struct option options[] = {
 	JOB_LONG_OPTIONS,
@@ -50,6 +51,7 @@ static const struct option options[] = {
 	{ "iters", required_argument, NULL, OPT_ITERS },
 	{ "warmup", required_argument, NULL, OPT_WARMUP },
 	{ "check", no_argument, NULL, OPT_CHECK },
+	{ "hollow", no_argument, NULL, OPT_HOLLOW },
 	{ "json", optional_argument, NULL, OPT_JSON },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -124,6 +126,9 @@ static int take_option(struct perf_options *o, struct sweep *sweep, int opt, con
 	case OPT_CHECK:
 		o->check = true;
 		return 0;
+	case OPT_HOLLOW:
+		o->hollow = true;
+		return 0;
 	case OPT_JSON:
 		o->json = true;
 		o->json_file = arg;
@@ -177,6 +182,10 @@ int perf_options_parse(int argc, char **argv, struct perf_options *ret)
 	if (optind != argc - 1 || collective_parse(argv[optind], &o.kind)) {
 		report_err("which collective? sendrecv, all_reduce, all_gather or reduce_scatter; "
 			   "--help says more");
+		return -EINVAL;
+	}
+	if (o.check && o.hollow) {
+		report_err("--check: there is nothing to check in what --hollow leaves undone");
 		return -EINVAL;
 	}
 	err = job_options_check(&o.job);

@@ -21,6 +21,7 @@ struct perf_options {
 	size_t nsizes;
 	int iters, warmup;
 	bool check;
+	bool hollow; /* collective.h */
 	bool json;
 	const char *json_file; /* NULL: standard output, in place of the table */
 };
