@@ -155,6 +155,8 @@ static int run_rank(const struct train_options *o)
 		train_report_tail(&report);
 		if (o->json_file)
 			err = train_report_json(&report);
+	} else if (!err && job_options_by_hand(&o->job)) {
+		train_report_rank(&report);
 	}
 	via_nccl_close(rank.via);
 	job_close(&job);

@@ -80,6 +80,14 @@ void train_report_tail(const struct train_report *r)
 	fflush(out);
 }
 
+void train_report_rank(const struct train_report *r)
+{
+	fprintf(people(r), "rank %d of %d: weights %016" PRIx64 "%s\n", r->job->rank,
+		r->job->nranks, r->result.hash,
+		r->ranks_agree ? " on every rank" : ", NOT THE SAME on every rank");
+	fflush(people(r));
+}
+
 static json_t *hash_json(uint64_t hash)
 {
 	char text[32];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What rank 0 shows, and what it writes for programs. */
+/* What rank 0 shows, what it writes for programs, and the last line of the others. */
 #ifndef TRAIN_REPORT_H
 #define TRAIN_REPORT_H
 
@@ -29,6 +29,9 @@ void train_report_epoch(const struct train_report *r, int epoch, const struct ep
 
 /* Summary, and the verdict about the weights. */
 void train_report_tail(const struct train_report *r);
+
+/* One line of a rank that is not 0, where each has an output of its own. */
+void train_report_rank(const struct train_report *r);
 
 /* Reports; negative errno. */
 int train_report_json(const struct train_report *r);

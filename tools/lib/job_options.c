@@ -198,6 +198,11 @@ bool job_options_launching(const struct job_options *o)
 	return o->rank < 0;
 }
 
+bool job_options_by_hand(const struct job_options *o)
+{
+	return o->rank >= 0 && o->rendezvous && strncmp(o->rendezvous, "fd:", 3) != 0;
+}
+
 struct launch job_options_launch(const struct job_options *o, char **argv)
 {
 	return (struct launch){

@@ -76,6 +76,9 @@ struct launch job_options_launch(const struct job_options *o, char **argv);
 /* Whether this process is to launch the ranks rather than to be one. */
 bool job_options_launching(const struct job_options *o);
 
+/* Whether this process is a rank that was not started by the launcher: its output is its own. */
+bool job_options_by_hand(const struct job_options *o);
+
 /* "64", "4K", "2M", "1G" (powers of 1024) as a number in [@min, @max]. -EINVAL, not reported. */
 int parse_size(const char *text, size_t min, size_t max, size_t *ret);
 
