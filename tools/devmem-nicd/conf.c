@@ -19,7 +19,7 @@
 
 #define CONF_SIZE_MAX (64 << 10)
 
-enum section { SECTION_NONE, SECTION_BROKER, SECTION_WRONG };
+enum section { SECTION_NONE, SECTION_BROKER, SECTION_INTERFACE, SECTION_WRONG };
 
 /* @seen: a bit for each key that the section had already. */
 struct parser {
@@ -163,6 +163,26 @@ static void take_queues(struct parser *p, char *value)
 		p->conf.broker.queues = (unsigned int)n;
 }
 
+static void take_knob(struct parser *p, enum knob k, const char *value)
+{
+	struct conf_nic *n = &p->conf.nics[p->conf.n_nics - 1];
+	unsigned long v;
+
+	if (k == KNOB_SPLIT) {
+		if (strcmp(value, "on") != 0 && strcmp(value, "off") != 0) {
+			wrong(p, "%s = %s: on or off is wanted", knobs[k].name, value);
+			return;
+		}
+		v = !strcmp(value, "on");
+	} else if (!take_number(value, 1 << 20, &v) || (!v && k != KNOB_RESERVED)) {
+		wrong(p, "%s = %s: a number%s is wanted", knobs[k].name, value,
+		      k == KNOB_RESERVED ? "" : " above 0");
+		return;
+	}
+	n->want[k] = (long)v;
+	n->line[k] = p->line;
+}
+
 static const struct key {
 	enum section section;
 	const char *name;
@@ -175,14 +195,36 @@ static const struct key {
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 
+static void take_nic(struct parser *p, const char *name)
+{
+	struct conf_nic *n = &p->conf.nics[p->conf.n_nics];
+
+	if (!*name || strlen(name) >= IF_NAMESIZE || strpbrk(name, "/ \t")) {
+		wrong(p, "%s cannot be the name of an interface", name);
+	} else if (conf_nic_find(&p->conf, name)) {
+		wrong(p, "[interface %s] stands twice", name);
+	} else if (p->conf.n_nics == CONF_INTERFACES_MAX) {
+		wrong(p, "more than %d interfaces", CONF_INTERFACES_MAX);
+	} else {
+		memcpy(n->name, name, strlen(name) + 1);
+		n->section_line = p->line;
+		for (enum knob k = 0; k < KNOB_COUNT; k++)
+			n->want[k] = -1;
+		p->conf.n_nics++;
+		p->section = SECTION_INTERFACE;
+	}
+}
+
 static void take_section(struct parser *p, char *name)
 {
 	p->seen = 0;
 	p->section = SECTION_WRONG;
 	if (!strcmp(name, "broker"))
 		p->section = SECTION_BROKER;
+	else if (!strncmp(name, "interface", 9) && isspace((unsigned char)name[9]))
+		take_nic(p, trim(name + 9));
 	else
-		wrong(p, "there is no section [%s]; there is [broker]", name);
+		wrong(p, "there is no section [%s]; there are [broker] and [interface NAME]", name);
 }
 
 static void take_key(struct parser *p, const char *name, char *value)
@@ -201,6 +243,14 @@ static void take_key(struct parser *p, const char *name, char *value)
 			wrong(p, "%s has no value", name);
 		else
 			keys[i].take(p, value);
+		return;
+	}
+	for (enum knob k = 0; p->section == SECTION_INTERFACE && k < KNOB_COUNT; k++) {
+		if (strcmp(name, knobs[k].name) != 0)
+			continue;
+		if (p->conf.nics[p->conf.n_nics - 1].line[k])
+			wrong(p, "%s stands twice in this section", name);
+		take_knob(p, k, value);
 		return;
 	}
 	/* What stands in a section that is wrong as a whole was told of there. */
@@ -271,7 +321,7 @@ static int file_open(const char *path, FILE **ret)
 int conf_load(const char *path, struct conf *ret)
 {
 	static const struct conf defaults = { .broker.queues = NIC_OWNER_QUEUES_MAX };
-	struct parser p = { .path = path, .conf = defaults };
+	static struct parser p;
 	_cleanup_free_ char *line = NULL;
 	size_t size = 0;
 	FILE *f = NULL;
@@ -281,6 +331,9 @@ int conf_load(const char *path, struct conf *ret)
 	err = file_open(path, &f);
 	if (err)
 		return err;
+	memset(&p, 0, sizeof(p));
+	p.path = path;
+	p.conf = defaults;
 	while ((n = getline(&line, &size, f)) >= 0) {
 		p.line++;
 		if (strlen(line) != (size_t)n)
@@ -293,6 +346,14 @@ int conf_load(const char *path, struct conf *ret)
 		return -EINVAL;
 	*ret = p.conf;
 	return 0;
+}
+
+const struct conf_nic *conf_nic_find(const struct conf *conf, const char *ifname)
+{
+	for (unsigned int i = 0; i < conf->n_nics; i++)
+		if (!strcmp(conf->nics[i].name, ifname))
+			return &conf->nics[i];
+	return NULL;
 }
 
 bool conf_broker_has_user(const struct conf_broker *b, uid_t uid, const gid_t *gids,

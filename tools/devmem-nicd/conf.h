@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "knob.h"
+
 #define CONF_PATH	    "/etc/nccl-devmem/nicd.conf"
 #define CONF_IDS_MAX	    64
 #define CONF_INTERFACES_MAX 64
@@ -29,8 +31,20 @@ struct conf_broker {
 	unsigned int queues;
 };
 
+/*
+ * What an interface is to be like: -1 for what is not said. @line: where it is said, for messages.
+ */
+struct conf_nic {
+	char name[IF_NAMESIZE];
+	unsigned int section_line;
+	long want[KNOB_COUNT];
+	unsigned int line[KNOB_COUNT];
+};
+
 struct conf {
 	struct conf_broker broker;
+	struct conf_nic nics[CONF_INTERFACES_MAX];
+	unsigned int n_nics;
 };
 
 /*
@@ -41,6 +55,7 @@ int conf_load(const char *path, struct conf *ret);
 
 bool conf_broker_has_user(const struct conf_broker *b, uid_t uid, const gid_t *gids,
 			  unsigned int n_gids);
+const struct conf_nic *conf_nic_find(const struct conf *conf, const char *ifname);
 bool conf_broker_has_interface(const struct conf_broker *b, const char *ifname);
 
 #endif
