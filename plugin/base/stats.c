@@ -158,7 +158,7 @@ static void publish(const char *dir, int dir_fd)
 	}
 	err = map_file(fd, &f);
 	close(fd);
-	if (err) {
+	if (err || !f) {
 		unlinkat(dir_fd, file_name, 0);
 		say_unpublished(dir, "room for a file", err);
 		return;

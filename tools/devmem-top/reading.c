@@ -243,7 +243,7 @@ static int compare_procs(const void *a, const void *b)
 static int read_entry(int dir_fd, const char *name, struct reading *r)
 {
 	struct process_id id;
-	struct proc p, *more;
+	struct proc p = { 0 }, *more;
 	int err;
 
 	if (!stats_name_parse(name, &id))

@@ -125,7 +125,7 @@ static void print_totals(struct page *page, const struct reading *now, const str
 	size_t i;
 	int n;
 
-	for (i = 0; i < now->n_procs; i++) {
+	for (i = 0; now->procs && i < now->n_procs; i++) {
 		const struct proc *p = &now->procs[i];
 		const struct proc *was = reading_find(before, p);
 		double seconds = was ? (double)(now->ns - before->ns) / 1e9 : 1;
