@@ -85,14 +85,19 @@ static int fault_maker_use_after_free(void)
 	return thing ? 0 : -ENOMEM;
 }
 
+/* Several: the address of one or two may be left on a stack, where kmemleak takes it for a use. */
 static int fault_maker_leak(void)
 {
-	struct fault_maker_thing *thing = kzalloc_obj(*thing);
+	struct fault_maker_thing *thing;
+	int i;
 
-	if (!thing)
-		return -ENOMEM;
-	thing->value = 1;
-	OPTIMIZER_HIDE_VAR(thing);
+	for (i = 0; i < 64; i++) {
+		thing = kzalloc_obj(*thing);
+		if (!thing)
+			return -ENOMEM;
+		thing->value = 1;
+		OPTIMIZER_HIDE_VAR(thing);
+	}
 	return 0;
 }
 
