@@ -209,6 +209,13 @@ static bool rss_is_ours(const struct nic_former *f, const struct nic_rss *rss)
 	       nic_rss_equal(rss, &f->rss_next);
 }
 
+static void rss_next_is_set(struct nic_state *st)
+{
+	nic_rss_drop(&st->former.rss_set);
+	st->former.rss_set = st->former.rss_next;
+	st->former.rss_next = (struct nic_rss){ 0 };
+}
+
 /* Recorded as the next one before, as the one set after: whoever dies in between, it is known. */
 static int write_rss(struct nic_state *st, struct nic_rss *want, unsigned int n_queues,
 		     struct verdict *why)
@@ -225,9 +232,7 @@ static int write_rss(struct nic_state *st, struct nic_rss *want, unsigned int n_
 	if (err)
 		return verdict_set(why, err, NULL, "%s: writing the RSS table: %s", st->ifname,
 				   strerror(-err));
-	nic_rss_drop(&st->former.rss_set);
-	st->former.rss_set = st->former.rss_next;
-	st->former.rss_next = (struct nic_rss){ 0 };
+	rss_next_is_set(st);
 	return 0;
 }
 
@@ -272,8 +277,13 @@ static int setup_rss(struct nic_state *st, const struct nic_queue_flags *f, stru
 	if (err)
 		return verdict_set(why, err, NULL, "%s: every queue that RSS could use is bound",
 				   st->ifname);
-	if (nic_rss_equal(&want, &now))
+	if (nic_rss_equal(&want, &now)) {
+		/* What a dead process was to write next has been written, or is out of date. */
+		if (nic_rss_equal(&st->former.rss_next, &now))
+			rss_next_is_set(st);
+		nic_rss_drop(&st->former.rss_next);
 		return record(st, why);
+	}
 	err = write_rss(st, &want, f->n, why);
 	if (!err)
 		log_rss(st->ifname, &now, &want);

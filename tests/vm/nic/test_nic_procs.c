@@ -15,6 +15,8 @@
 
 #include <linux/ethtool_netlink.h>
 
+#include "nic/nic_lock.h"
+#include "nic/nic_state.h"
 #include "nic_guest.h"
 
 static int split_is(void)
@@ -131,6 +133,64 @@ static void test_killed_beside_a_living_one(void **state)
 	assert_string_equal(guest_rss(), "0-2");
 	assert_int_equal(split_is(), SPLIT_ON);
 	assert_int_not_equal(guest_bound(3), 0);
+	nic_rx_release(rx);
+}
+
+static void binder_without_flows(struct guest_child *c)
+{
+	struct nic_rx *rx = guest_bind(1);
+
+	guest_child_pause(c, nic_rx_queues(rx)[0] - '0');
+	nic_rx_release(rx);
+}
+
+/*
+ * Killed in its release, after the record says that RSS is to use its queue again and before it does, beside one that lives: the release
+ * is finished. As the record is then, which is written here.
+ */
+static void test_killed_in_release(void **state)
+{
+	struct nic_rx *rx = guest_bind(1);
+	struct nic nic = guest_nic();
+	struct verdict why = { 0 };
+	bool bound[GUEST_QUEUES] = { [3] = true };
+	struct guest_child c;
+	struct nic_state st;
+
+	(void)state;
+	guest_child_start(&c, binder_without_flows);
+	assert_int_equal(guest_child_step(&c), 2);
+	guest_child_kill(&c);
+	nic_lock();
+	assert_ok(nic_state_open(&st, nic.ifindex, nic.name, false, &why));
+	assert_int_equal(st.n_owners, 2);
+	nic_state_owner_drop(&st, &st.owners[st.owners[1].pid == c.pid]);
+	assert_int_equal(st.owners[0].pid, getpid());
+	assert_ok(nic_rss_avoid(&st.former.rss, bound, GUEST_QUEUES, &st.former.rss_next));
+	assert_ok(nic_state_save(&st));
+	nic_state_close(&st);
+	nic_unlock();
+	assert_string_equal(guest_rss(), "0-1");
+	nic_restore_stale();
+	assert_string_equal(guest_rss(), "0-2");
+	assert_int_not_equal(guest_bound(3), 0);
+
+	/* Killed just after it: nothing is left to do but to say so. */
+	nic_lock();
+	assert_ok(nic_state_open(&st, nic.ifindex, nic.name, false, &why));
+	assert_int_equal(st.former.rss_next.n, 0);
+	assert_ok(nic_rss_copy(&st.former.rss_next, &st.former.rss_set));
+	assert_ok(nic_state_save(&st));
+	nic_state_close(&st);
+	nic_unlock();
+	nic_restore_stale();
+	nic_lock();
+	assert_ok(nic_state_open(&st, nic.ifindex, nic.name, false, &why));
+	assert_int_equal(st.former.rss_next.n, 0);
+	assert_int_not_equal(st.former.rss_set.n, 0);
+	nic_state_close(&st);
+	nic_unlock();
+	assert_string_equal(guest_rss(), "0-2");
 	nic_rx_release(rx);
 }
 
@@ -477,6 +537,7 @@ int main(void)
 		T(test_killed_then_restored),
 		T(test_killed_then_used),
 		T(test_killed_beside_a_living_one),
+		T(test_killed_in_release),
 		T(test_killed_at_any_time),
 		T(test_killed_at_any_time_beside_another),
 		T(test_stopped_is_alive),
