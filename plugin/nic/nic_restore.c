@@ -43,8 +43,7 @@ static void restore_one(int ifindex)
 	if (n < 0)
 		log_warn("%s: what a dead process left there could not be removed: %s%s", name,
 			 strerror(-n), n == -EPERM ? " (needs CAP_NET_ADMIN)" : "");
-	else if (n > 0 || !st.n_owners || st.former.rss_next.n)
-		/* Under the lock nobody is at work: a table that was to be written next is one whose writer died. */
+	else if (n > 0 || !st.n_owners || nic_state_interrupted(&st))
 		nic_setup_settle(&st);
 	nic_state_close(&st);
 }

@@ -83,6 +83,14 @@ struct nic_state {
  */
 int nic_state_open(struct nic_state *st, int ifindex, const char *ifname, bool create,
 		   struct verdict *why);
+/*
+ * Was a change of the RSS table begun and not ended? Changes are made under the record's lock, which the caller holds: so its
+ * maker died in it, or the NIC refused it.
+ */
+static inline bool nic_state_interrupted(const struct nic_state *st)
+{
+	return st->former.rss_next.n != 0;
+}
 /* Writes the record, or removes it when it has neither owners nor former settings. */
 int nic_state_save(struct nic_state *st);
 void nic_state_close(struct nic_state *st);

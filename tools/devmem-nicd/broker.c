@@ -202,6 +202,7 @@ static bool record_is_ripe(int ifindex, bool *ret_waits)
 {
 	_cleanup_free_ struct nic_queue *q = NULL;
 	unsigned int dead = 0, owners, bound = 0, n = 0;
+	bool interrupted;
 	struct nic_state st;
 	struct verdict why;
 
@@ -210,10 +211,11 @@ static bool record_is_ripe(int ifindex, bool *ret_waits)
 	owners = st.n_owners;
 	for (unsigned int i = 0; i < owners; i++)
 		dead += nic_owner_life(&st.owners[i]) == NIC_OWNER_DEAD;
+	interrupted = nic_state_interrupted(&st);
 	nic_state_close(&st);
 	*ret_waits = true;
 	if (dead || owners)
-		return dead;
+		return dead || interrupted;
 	/* Its settings wait for a binding that the kernel, or a forked child, still has. */
 	if (!nic_netdev_rx_queues(ifindex, &q, &n))
 		for (unsigned int i = 0; i < n; i++)
