@@ -35,6 +35,7 @@ struct fake_wire {
 	unsigned int nconsumed;
 	int asked; /* times that connect() or isend was asked, to refuse some */
 	bool connected;
+	bool closed;	       /* by one side: the memory of its requests may be gone */
 	struct fake_wire *all; /* list of every wire of the test */
 };
 
@@ -130,10 +131,21 @@ static ncclResult_t fake_accept(const void *table, void *listen_comm, void **com
 	return ncclSuccess;
 }
 
-static ncclResult_t fake_close(void *comm)
+static ncclResult_t fake_close_listen(void *comm)
 {
 	(void)comm;
 	pthread_mutex_lock(&fake.lock);
+	fake.open_comms--;
+	pthread_mutex_unlock(&fake.lock);
+	return ncclSuccess;
+}
+
+static ncclResult_t fake_close(void *comm)
+{
+	struct fake_wire *w = comm;
+
+	pthread_mutex_lock(&fake.lock);
+	w->closed = true;
 	fake.open_comms--;
 	pthread_mutex_unlock(&fake.lock);
 	return ncclSuccess;
@@ -236,7 +248,7 @@ static void fake_match(struct fake_wire *w)
 {
 	struct fake_request *s, *r;
 
-	while (w->nmatched < w->nsent && w->nmatched < w->nrecvd) {
+	while (!w->closed && w->nmatched < w->nsent && w->nmatched < w->nrecvd) {
 		s = &w->sends[w->nmatched % FAKE_REQUESTS];
 		r = &w->recvs[w->nmatched % FAKE_REQUESTS];
 		fake_expect(s->size <= r->size && s->tag == r->tag);
@@ -327,7 +339,7 @@ static void fake_driver_init(struct net_driver *drv)
 		.test = fake_test,
 		.close_send = fake_close,
 		.close_recv = fake_close,
-		.close_listen = fake_close,
+		.close_listen = fake_close_listen,
 		.irecv_consumed = fake_irecv_consumed,
 	};
 }
