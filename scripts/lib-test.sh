@@ -43,12 +43,12 @@ may_try_again() {
 	! grep -aqE "kernel complained:|Sanitizer|runtime error:" "$1"
 }
 
-# One test: its name and command. A failure gets one more try, told at the end.
-run() {
-	local name=$1 log=$logs/${1//\//_}.log t0=$SECONDS rc=0
+# A command with its output in a log; a failure gets one more try, told under that name. Its exit status; what a retry took is in
+# $took, as is what the only try did.
+twice() {
+	local name=$1 log=$2 t0=$SECONDS rc=0
 
-	shift
-	[[ $name == *"$pattern"* ]] || return 0
+	shift 2
 	"$@" >"$log" 2>&1 </dev/null || rc=$?
 	if [ $rc -ne 0 ] && [ $rc -ne 77 ] && [ "$name" != lint ] && may_try_again "$log"; then
 		record again "$name" "exit $rc"$'\n'"$(failure "$log")"
@@ -56,7 +56,18 @@ run() {
 		t0=$SECONDS rc=0
 		"$@" >"$log" 2>&1 </dev/null || rc=$?
 	fi
-	record_status "$name" "$rc" $((SECONDS - t0)) "$log"
+	took=$((SECONDS - t0))
+	return $rc
+}
+
+# One test: its name and command.
+run() {
+	local name=$1 log=$logs/${1//\//_}.log took=0 rc=0
+
+	shift
+	[[ $name == *"$pattern"* ]] || return 0
+	twice "$name" "$log" "$@" || rc=$?
+	record_status "$name" "$rc" "$took" "$log"
 }
 
 # Several guest tests in one boot, counted one by one: a prefix for their names, the tests' paths, --, the command that runs
@@ -76,13 +87,7 @@ run_batch() {
 	done
 	shift
 	[ ${#tests[@]} -gt 0 ] || return 0
-	"$@" "${tests[@]}" >"$log" 2>&1 </dev/null || rc=$?
-	if [ $rc -ne 0 ] && [ $rc -ne 77 ] && may_try_again "$log"; then
-		record again "$last" "exit $rc"$'\n'"$(failure "$log")"
-		cp "$log" "$log.first"
-		rc=0
-		"$@" "${tests[@]}" >"$log" 2>&1 </dev/null || rc=$?
-	fi
+	twice "$last" "$log" "$@" "${tests[@]}" || rc=$?
 	: >"$log.one"
 	while IFS= read -r line; do
 		if [[ $line =~ ^batch:\ ([^ ]+)\ ([0-9]+)\ ([0-9]+)$ ]]; then
