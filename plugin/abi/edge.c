@@ -136,7 +136,7 @@ __attribute__((destructor)) static void edge_unload(void)
 		net_finalize();
 }
 
-ncclResult_t edge_init_comm(void **ctx, ncclDebugLogger_t log)
+ncclResult_t edge_init_comm(void **ctx, ncclDebugLogger_t log, ncclProfilerCallback_t profile)
 {
 	int err;
 
@@ -144,9 +144,11 @@ ncclResult_t edge_init_comm(void **ctx, ncclDebugLogger_t log)
 		return ncclInvalidArgument;
 	edge_log_install(log);
 	err = net_init();
-	if (!err)
-		*ctx = &edge_ctx;
-	return edge_result(err);
+	if (err)
+		return edge_result(err);
+	profile_install(profile);
+	*ctx = &edge_ctx;
+	return ncclSuccess;
 }
 
 ncclResult_t edge_finalize(void *ctx)
@@ -325,6 +327,30 @@ ncclResult_t edge_irecv(void *comm, int n, void **data, size_t size, int *tags, 
 			&req);
 	*request = DEVMEM_MUTANT(optional_kept) && ll ? NULL : req;
 	return edge_result(err);
+}
+
+ncclResult_t edge_isend_profiled(void *comm, void *data, size_t size, int tag, void *mhandle,
+				 void *phandle, void **request)
+{
+	ncclResult_t res = edge_isend(comm, data, size, tag, mhandle, request);
+
+	if (res == ncclSuccess)
+		profile_start(*request, phandle, ncclProfilerNetSockSend, size);
+	return res;
+}
+
+ncclResult_t edge_irecv_profiled(void *comm, int n, void **data, size_t *sizes, int *tags,
+				 void **mhandles, void **phandles, void **request)
+{
+	ncclResult_t res;
+
+	if (!sizes)
+		return ncclInvalidArgument;
+	res = edge_irecv(comm, n, data, sizes[0], tags, mhandles, request);
+	if (res == ncclSuccess)
+		profile_start(*request, phandles ? phandles[0] : NULL, ncclProfilerNetSockRecv,
+			      sizes[0]);
+	return res;
 }
 
 ncclResult_t edge_iflush(void *comm, int n, void **data, int *sizes, void **mhandles,

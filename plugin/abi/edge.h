@@ -27,7 +27,7 @@ ncclResult_t edge_result(int err);
  * unloaded. From version 11 on both come for each communicator.
  */
 ncclResult_t edge_init_process(ncclDebugLogger_t log);
-ncclResult_t edge_init_comm(void **ctx, ncclDebugLogger_t log);
+ncclResult_t edge_init_comm(void **ctx, ncclDebugLogger_t log, ncclProfilerCallback_t profile);
 /* Lines go to @log from now on; NULL changes nothing. */
 void edge_log_install(ncclDebugLogger_t log);
 ncclResult_t edge_finalize(void *ctx);
@@ -55,6 +55,11 @@ ncclResult_t edge_isend(void *comm, void *data, size_t size, int tag, void *mhan
  */
 ncclResult_t edge_irecv(void *comm, int n, void **data, size_t size, int *tags, void **mhandles,
 			void **request);
+/* The two as versions 11 and 12 have them: told to the profiler (profile.h). */
+ncclResult_t edge_isend_profiled(void *comm, void *data, size_t size, int tag, void *mhandle,
+				 void *phandle, void **request);
+ncclResult_t edge_irecv_profiled(void *comm, int n, void **data, size_t *sizes, int *tags,
+				 void **mhandles, void **phandles, void **request);
 ncclResult_t edge_iflush(void *comm, int n, void **data, int *sizes, void **mhandles,
 			 void **request);
 ncclResult_t edge_test(void *request, int *done, int *sizes);

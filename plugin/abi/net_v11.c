@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Version 11: init() and finalize() for each communicator. */
 #include "abi/edge.h"
-#include "abi/profile.h"
 #include "nccl/net_v11.h"
 
 static ncclResult_t v11_init(void **ctx, uint64_t comm_id, ncclNetCommConfig_v11_t *config,
 			     ncclDebugLogger_t log, ncclProfilerCallback_t profile)
 {
-	ncclResult_t res;
-
 	(void)comm_id;
 	(void)config;
-	res = edge_init_comm(ctx, log);
-	if (res == ncclSuccess)
-		profile_install(profile);
-	return res;
+	return edge_init_comm(ctx, log, profile);
 }
 
 static ncclResult_t v11_get_properties(int dev, ncclNetProperties_v11_t *props)
@@ -43,30 +37,6 @@ static ncclResult_t v11_connect(void *ctx, int dev, void *handle, void **send_co
 	return edge_connect(dev, handle, send_comm, dev_handle);
 }
 
-static ncclResult_t v11_isend(void *comm, void *data, size_t size, int tag, void *mhandle,
-			      void *phandle, void **request)
-{
-	ncclResult_t res = edge_isend(comm, data, size, tag, mhandle, request);
-
-	if (res == ncclSuccess)
-		profile_start(*request, phandle, ncclProfilerNetSockSend, size);
-	return res;
-}
-
-static ncclResult_t v11_irecv(void *comm, int n, void **data, size_t *sizes, int *tags,
-			      void **mhandles, void **phandles, void **request)
-{
-	ncclResult_t res;
-
-	if (!sizes)
-		return ncclInvalidArgument;
-	res = edge_irecv(comm, n, data, sizes[0], tags, mhandles, request);
-	if (res == ncclSuccess)
-		profile_start(*request, phandles ? phandles[0] : NULL, ncclProfilerNetSockRecv,
-			      sizes[0]);
-	return res;
-}
-
 static ncclResult_t v11_set_net_attr(void *ctx, ncclNetAttr_v11_t *attr)
 {
 	(void)ctx;
@@ -79,8 +49,8 @@ EDGE_EXPORT const ncclNet_v11_t ncclNetPlugin_v11 = {
 	.getProperties = v11_get_properties,
 	.listen = v11_listen,
 	.connect = v11_connect,
-	.isend = v11_isend,
-	.irecv = v11_irecv,
+	.isend = edge_isend_profiled,
+	.irecv = edge_irecv_profiled,
 	.makeVDevice = NULL,
 	.finalize = edge_finalize,
 	.setNetAttr = v11_set_net_attr,

@@ -1,20 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /* Version 12: rail and plane of a NIC, which an Ethernet interface does not tell. */
 #include "abi/edge.h"
-#include "abi/profile.h"
 #include "nccl/net_v12.h"
 
 static ncclResult_t v12_init(void **ctx, uint64_t comm_id, ncclNetCommConfig_v12_t *config,
 			     ncclDebugLogger_t log, ncclProfilerCallback_t profile)
 {
-	ncclResult_t res;
-
 	(void)comm_id;
 	(void)config;
-	res = edge_init_comm(ctx, log);
-	if (res == ncclSuccess)
-		profile_install(profile);
-	return res;
+	return edge_init_comm(ctx, log, profile);
 }
 
 static ncclResult_t v12_get_properties(int dev, ncclNetProperties_v12_t *props)
@@ -45,30 +39,6 @@ static ncclResult_t v12_connect(void *ctx, int dev, void *handle, void **send_co
 	return edge_connect(dev, handle, send_comm, dev_handle);
 }
 
-static ncclResult_t v12_isend(void *comm, void *data, size_t size, int tag, void *mhandle,
-			      void *phandle, void **request)
-{
-	ncclResult_t res = edge_isend(comm, data, size, tag, mhandle, request);
-
-	if (res == ncclSuccess)
-		profile_start(*request, phandle, ncclProfilerNetSockSend, size);
-	return res;
-}
-
-static ncclResult_t v12_irecv(void *comm, int n, void **data, size_t *sizes, int *tags,
-			      void **mhandles, void **phandles, void **request)
-{
-	ncclResult_t res;
-
-	if (!sizes)
-		return ncclInvalidArgument;
-	res = edge_irecv(comm, n, data, sizes[0], tags, mhandles, request);
-	if (res == ncclSuccess)
-		profile_start(*request, phandles ? phandles[0] : NULL, ncclProfilerNetSockRecv,
-			      sizes[0]);
-	return res;
-}
-
 static ncclResult_t v12_set_net_attr(void *ctx, ncclNetAttr_v12_t *attr)
 {
 	(void)ctx;
@@ -81,8 +51,8 @@ EDGE_EXPORT const ncclNet_v12_t ncclNetPlugin_v12 = {
 	.getProperties = v12_get_properties,
 	.listen = v12_listen,
 	.connect = v12_connect,
-	.isend = v12_isend,
-	.irecv = v12_irecv,
+	.isend = edge_isend_profiled,
+	.irecv = edge_irecv_profiled,
 	.makeVDevice = NULL,
 	.finalize = edge_finalize,
 	.setNetAttr = v12_set_net_attr,
