@@ -9,18 +9,11 @@
 #include "base/process.h"
 #include "nic/nic_state.h"
 
-enum nic_owner_life nic_owner_life(const struct nic_owner *owner)
+enum process_life nic_owner_life(const struct nic_owner *owner)
 {
 	struct process_id id = { .pid = owner->pid, .start = owner->start, .pidns = owner->pidns };
 
-	switch (process_life(&id)) {
-	case PROCESS_DEAD:
-		return NIC_OWNER_DEAD;
-	case PROCESS_ALIVE:
-		return NIC_OWNER_ALIVE;
-	default:
-		return NIC_OWNER_UNKNOWN;
-	}
+	return process_life(&id);
 }
 
 struct nic_owner *nic_state_owner_add(struct nic_state *st, uint32_t tag,
@@ -53,8 +46,10 @@ struct nic_owner *nic_state_owner_find(struct nic_state *st, uint32_t tag)
 	for (unsigned int i = 0; i < st->n_owners; i++) {
 		struct nic_owner *o = &st->owners[i];
 
-		if (o->pid == self.pid && o->pidns == self.pidns && o->tag == tag &&
-		    nic_owner_life(o) == NIC_OWNER_ALIVE)
+		/* Of an earlier process with this number, where the two times are known. */
+		if (o->start && self.start && o->start != self.start)
+			continue;
+		if (o->pid == self.pid && o->pidns == self.pidns && o->tag == tag)
 			return o;
 	}
 	return NULL;

@@ -492,11 +492,11 @@ int nic_setup_reap(struct nic_state *st)
 	for (unsigned int i = 0; i < st->n_owners;) {
 		struct nic_owner *o = &st->owners[i];
 		struct reap_ctx c = { .ifname = st->ifname, .owner = o };
-		enum nic_owner_life life = nic_owner_life(o);
+		enum process_life life = nic_owner_life(o);
 		int err = 0;
 
-		if (life == NIC_OWNER_ALIVE ||
-		    (life == NIC_OWNER_UNKNOWN && still_bound(st->ifindex, o))) {
+		if (life == PROCESS_ALIVE ||
+		    (life == PROCESS_UNKNOWN && still_bound(st->ifindex, o))) {
 			i++;
 			continue;
 		}

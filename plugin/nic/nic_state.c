@@ -35,16 +35,14 @@ struct nic_state_mem {
 };
 static struct nic_state_mem *mem_records;
 
-/*
- * A cookie is never reused while the machine runs, unlike the inode number of a namespace. It
- * belongs to the calling thread's namespace.
- */
-static int netns_cookie(uint64_t *ret)
+int nic_netns_cookie(int sock, uint64_t *ret)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	_cleanup_close_ int own = -1;
 	socklen_t len = sizeof(*ret);
 
-	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, ret, &len) < 0)
+	if (sock < 0)
+		sock = own = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (sock < 0 || getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, ret, &len) < 0)
 		return -errno;
 	return 0;
 }
@@ -64,11 +62,7 @@ static void file_name(const struct nic_state *st, const char *suffix, char name[
 	snprintf(name, NIC_STATE_NAME_MAX, "%" PRIu64 "-%d%s", st->netns, st->ifindex, suffix);
 }
 
-/*
- * Records tell a privileged process what to change on a NIC, so nobody else may be able to write
- * them: the directory must belong to this user or root and be writable by its owner only.
- */
-static int dir_open(bool create)
+int nic_state_dir_open(bool create)
 {
 	const char *dir = param_str(PARAM_STATE_DIR);
 	struct stat sb;
@@ -271,11 +265,11 @@ int nic_state_open(struct nic_state *st, int ifindex, const char *ifname, bool c
 	int err;
 
 	nic_state_init(st, ifindex, ifname);
-	err = netns_cookie(&st->netns);
+	err = nic_netns_cookie(-1, &st->netns);
 	if (err)
 		return verdict_set(why, err, NULL, "SO_NETNS_COOKIE: %s", strerror(-err));
 
-	st->dir_fd = dir_open(create);
+	st->dir_fd = nic_state_dir_open(create);
 	if (st->dir_fd >= 0)
 		st->lock_fd = lock_take(st->dir_fd);
 	if (st->lock_fd == -EBUSY) {
@@ -410,10 +404,10 @@ int nic_state_ifindexes(int **ret, unsigned int *ret_n)
 
 	*ret = NULL;
 	*ret_n = 0;
-	err = netns_cookie(&netns);
+	err = nic_netns_cookie(-1, &netns);
 	if (err)
 		return err;
-	fd = dir_open(false);
+	fd = nic_state_dir_open(false);
 	if (fd < 0)
 		return 0;
 	d = fdopendir(fd);

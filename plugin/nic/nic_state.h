@@ -21,6 +21,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/process.h"
 #include "base/verdict.h"
 #include "nic/nic_rss.h"
 #include "nic/nic_rule.h"
@@ -96,6 +97,20 @@ int nic_state_save(struct nic_state *st);
 void nic_state_close(struct nic_state *st);
 
 /*
+ * The cookie of the network namespace that @sock belongs to, of the calling thread's for -1 (Linux
+ * 5.14). It is never used again while the machine runs, unlike the inode number of a namespace.
+ * 0 or -errno.
+ */
+int nic_netns_cookie(int sock, uint64_t *ret);
+
+/*
+ * The directory of records, made if it is missing and @create. They tell a privileged process what
+ * to change on a NIC, so it must belong to this user or root and be writable by its owner only:
+ * else -EPERM. A descriptor, the caller's, or -errno.
+ */
+int nic_state_dir_open(bool create);
+
+/*
  * The interfaces that have a record, or what is left of one, in this network namespace, in
  * ascending order, some perhaps twice; *ret is malloc'ed. None, or no directory: 0 and *ret_n 0.
  */
@@ -116,10 +131,9 @@ void nic_owner_rule_drop(struct nic_owner *owner, const struct nic_flow *flow);
 
 /*
  * Does the process still run? A process of another PID namespace cannot be asked about:
- * NIC_OWNER_UNKNOWN; whether its queues are still bound must decide.
+ * PROCESS_UNKNOWN; whether its queues are still bound must decide.
  */
-enum nic_owner_life { NIC_OWNER_DEAD, NIC_OWNER_ALIVE, NIC_OWNER_UNKNOWN };
-enum nic_owner_life nic_owner_life(const struct nic_owner *owner);
+enum process_life nic_owner_life(const struct nic_owner *owner);
 
 /* The record as text and back; for the file, the memory and the tests. -EBADMSG: damaged. */
 char *nic_state_format(const struct nic_state *st, const char *boot_id);

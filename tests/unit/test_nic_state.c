@@ -270,29 +270,29 @@ static void test_who_is_dead(void **state)
 	nic_state_init(&st, IFINDEX, "eth0");
 	o = nic_state_owner_add(&st, 1, queues, 2);
 	assert_non_null(o);
-	assert_int_equal(nic_owner_life(o), NIC_OWNER_ALIVE);
+	assert_int_equal(nic_owner_life(o), PROCESS_ALIVE);
 
 	/* The number lives, but it is another process by now. */
 	other = *o;
 	other.start--;
-	assert_int_equal(nic_owner_life(&other), NIC_OWNER_DEAD);
+	assert_int_equal(nic_owner_life(&other), PROCESS_DEAD);
 
 	/* In another container: this namespace's numbers say nothing. */
 	other = *o;
 	other.pidns++;
-	assert_int_equal(nic_owner_life(&other), NIC_OWNER_UNKNOWN);
+	assert_int_equal(nic_owner_life(&other), PROCESS_UNKNOWN);
 
 	pid = child_that_waits(&other);
 	assert_int_equal(other.pid, pid);
-	assert_int_equal(nic_owner_life(&other), NIC_OWNER_ALIVE);
+	assert_int_equal(nic_owner_life(&other), PROCESS_ALIVE);
 	assert_ok(kill(pid, SIGSTOP));
-	assert_int_equal(nic_owner_life(&other), NIC_OWNER_ALIVE);
+	assert_int_equal(nic_owner_life(&other), PROCESS_ALIVE);
 	assert_ok(kill(pid, SIGKILL));
 	/* A zombie has let go of everything. */
 	assert_ok(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT));
-	assert_int_equal(nic_owner_life(&other), NIC_OWNER_DEAD);
+	assert_int_equal(nic_owner_life(&other), PROCESS_DEAD);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-	assert_int_equal(nic_owner_life(&other), NIC_OWNER_DEAD);
+	assert_int_equal(nic_owner_life(&other), PROCESS_DEAD);
 	nic_state_clear(&st);
 }
 
@@ -326,7 +326,7 @@ static void test_two_owners(void **state)
 	open_state(&st);
 	assert_int_equal(st.n_owners, 1);
 	assert_int_equal(st.owners[0].pid, pid);
-	assert_int_equal(nic_owner_life(&st.owners[0]), NIC_OWNER_ALIVE);
+	assert_int_equal(nic_owner_life(&st.owners[0]), PROCESS_ALIVE);
 	/* The tag alone does not make it ours. */
 	assert_null(nic_state_owner_find(&st, 5));
 	assert_non_null(nic_state_owner_add(&st, 5, queues, 2));
@@ -338,7 +338,7 @@ static void test_two_owners(void **state)
 	assert_true(WIFSIGNALED(status));
 	open_state(&st);
 	assert_int_equal(st.n_owners, 2);
-	assert_int_equal(nic_owner_life(&st.owners[0]), NIC_OWNER_DEAD);
+	assert_int_equal(nic_owner_life(&st.owners[0]), PROCESS_DEAD);
 	o = nic_state_owner_find(&st, 5);
 	assert_ptr_equal(o, &st.owners[1]);
 	assert_int_equal(o->n_queues, 2);

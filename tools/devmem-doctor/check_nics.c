@@ -228,7 +228,7 @@ static void check_left(struct exam *x, const struct nic *nic)
 		return;
 	}
 	for (unsigned int i = 0; i < st.n_owners; i++)
-		dead += nic_owner_life(&st.owners[i]) == NIC_OWNER_DEAD;
+		dead += nic_owner_life(&st.owners[i]) == PROCESS_DEAD;
 	if (dead || (!st.n_owners && (st.former.split >= 0 || st.former.ntuple >= 0 ||
 				      st.former.thresh >= 0 || st.former.rss.n)))
 		finding_fix(findings_add(&x->findings, "left-over", nic->name, FINDING_NOTE,

@@ -57,7 +57,7 @@ static int print_nic(int ifindex)
 	printf("%s:\n", st.ifname);
 	for (unsigned int i = 0; i < st.n_owners; i++) {
 		print_owner(&st.owners[i]);
-		living += nic_owner_life(&st.owners[i]) != NIC_OWNER_DEAD;
+		living += nic_owner_life(&st.owners[i]) != PROCESS_DEAD;
 	}
 	print_former(&st.former);
 	printf("  %s\n", living ? "put back when the last of these ends"

@@ -210,7 +210,7 @@ static bool record_is_ripe(int ifindex, bool *ret_waits)
 		return false;
 	owners = st.n_owners;
 	for (unsigned int i = 0; i < owners; i++)
-		dead += nic_owner_life(&st.owners[i]) == NIC_OWNER_DEAD;
+		dead += nic_owner_life(&st.owners[i]) == PROCESS_DEAD;
 	interrupted = nic_state_interrupted(&st);
 	nic_state_close(&st);
 	*ret_waits = true;

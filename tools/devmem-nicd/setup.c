@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -23,10 +21,7 @@
 #include "base/param.h"
 #include "conf.h"
 #include "knob.h"
-
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71 /* Linux 5.14, include/uapi/asm-generic/socket.h */
-#endif
+#include "nic/nic_state.h"
 
 #define CHANGES_MAX (CONF_INTERFACES_MAX * KNOB_COUNT)
 
@@ -49,22 +44,15 @@ static struct setup {
 /* One at a time, in a directory that nobody else can write. */
 static int dir_take(void)
 {
-	const char *dir = param_str(PARAM_STATE_DIR);
-	_cleanup_close_ int sock = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-	struct stat st;
-	int lock;
+	int lock, err;
 
-	if (mkdir(dir, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	s.dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (s.dir_fd < 0 || fstat(s.dir_fd, &st) < 0)
-		return -errno;
-	if ((st.st_uid && st.st_uid != geteuid()) || (st.st_mode & 022))
-		return -EPERM;
-	if (sock < 0 || getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0)
-		return -errno;
+	s.dir_fd = nic_state_dir_open(true);
+	if (s.dir_fd < 0)
+		return s.dir_fd;
+	err = nic_netns_cookie(-1, &cookie);
+	if (err)
+		return err;
 	snprintf(s.file, sizeof(s.file), "setup-%" PRIu64, cookie);
 	/* Held until the process ends. */
 	lock = openat(s.dir_fd, "setup.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);

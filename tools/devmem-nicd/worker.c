@@ -29,10 +29,8 @@
 #include "nic/nic_netdev.h"
 #include "nic/nic_probe.h"
 #include "nic/nic_rx.h"
+#include "nic/nic_state.h"
 
-#ifndef SO_NETNS_COOKIE
-#define SO_NETNS_COOKIE 71 /* Linux 5.14, include/uapi/asm-generic/socket.h */
-#endif
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD 77 /* Linux 6.5 */
 #endif
@@ -77,21 +75,13 @@ static void on_term(int sig)
 	terminated = 1;
 }
 
-static uint64_t netns_of(int sock)
-{
-	uint64_t cookie = 0;
-	socklen_t len = sizeof(cookie);
-
-	return getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
-}
-
 /* An accepted Unix socket belongs to the network namespace of who connected (Linux, net/unix/af_unix.c). */
 static bool in_this_netns(int sock)
 {
-	_cleanup_close_ int own = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	uint64_t cookie = own < 0 ? 0 : netns_of(own);
+	uint64_t own = 0, theirs = 0;
 
-	return cookie && cookie == netns_of(sock);
+	return !nic_netns_cookie(-1, &own) && !nic_netns_cookie(sock, &theirs) && own &&
+	       own == theirs;
 }
 
 static int peer_get(void)
