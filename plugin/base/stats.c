@@ -219,15 +219,24 @@ void stats_close(void)
 	file = NULL;
 }
 
+/* The first entry of @table whose @key is 0; NULL: none is, or nothing is published. Locked. */
+#define FREE_ENTRY(table, key)                                                                  \
+	({                                                                                      \
+		__typeof__(&file->table[0]) _free = NULL;                                       \
+                                                                                                \
+		for (size_t _i = 0;                                                             \
+		     file && _i < sizeof(file->table) / sizeof(file->table[0]) && !_free; _i++) \
+			if (!file->table[_i].key)                                               \
+				_free = &file->table[_i];                                       \
+		_free;                                                                          \
+	})
+
 struct nccl_devmem_stats_conn *stats_conn_take(void)
 {
-	struct nccl_devmem_stats_conn *c = NULL;
-	int i;
+	struct nccl_devmem_stats_conn *c;
 
 	pthread_mutex_lock(&stats_lock);
-	for (i = 0; file && i < NCCL_DEVMEM_STATS_CONNS && !c; i++)
-		if (!file->conns[i].id)
-			c = &file->conns[i];
+	c = FREE_ENTRY(conns, id);
 	if (c) {
 		memset(c, 0, sizeof(*c));
 		__atomic_store_n(&c->id, ++ids, __ATOMIC_RELEASE);
@@ -248,13 +257,10 @@ void stats_conn_give(struct nccl_devmem_stats_conn *conn)
 
 struct nccl_devmem_stats_pool *stats_pool_take(uint64_t size)
 {
-	struct nccl_devmem_stats_pool *p = NULL;
-	int i;
+	struct nccl_devmem_stats_pool *p;
 
 	pthread_mutex_lock(&stats_lock);
-	for (i = 0; file && i < NCCL_DEVMEM_STATS_POOLS && !p; i++)
-		if (!file->head.pools[i].size)
-			p = &file->head.pools[i];
+	p = FREE_ENTRY(head.pools, size);
 	if (p) {
 		memset(p, 0, sizeof(*p));
 		stats_set(&p->size, size);
@@ -273,13 +279,10 @@ void stats_pool_give(struct nccl_devmem_stats_pool *pool)
 
 void stats_nic_note(const char *name, int ifindex, int speed_mbps, const char *pci)
 {
-	struct nccl_devmem_stats_nic *n = NULL;
-	int i;
+	struct nccl_devmem_stats_nic *n;
 
 	pthread_mutex_lock(&stats_lock);
-	for (i = 0; file && i < NCCL_DEVMEM_STATS_NICS && !n; i++)
-		if (!file->head.nics[i].ifindex)
-			n = &file->head.nics[i];
+	n = FREE_ENTRY(head.nics, ifindex);
 	if (n) {
 		stats_text(n->name, sizeof(n->name), name);
 		if (pci)
@@ -293,13 +296,10 @@ void stats_nic_note(const char *name, int ifindex, int speed_mbps, const char *p
 void stats_step_note(uint32_t id, const char *nic, int sends, int from, int to,
 		     const struct verdict *why)
 {
-	struct nccl_devmem_stats_step *s = NULL;
-	int i;
+	struct nccl_devmem_stats_step *s;
 
 	pthread_mutex_lock(&stats_lock);
-	for (i = 0; file && i < NCCL_DEVMEM_STATS_STEPS && !s; i++)
-		if (!file->head.steps[i].id)
-			s = &file->head.steps[i];
+	s = FREE_ENTRY(head.steps, id);
 	if (s) {
 		stats_text(s->nic, sizeof(s->nic), nic);
 		stats_text(s->reason, sizeof(s->reason), why->reason);

@@ -31,17 +31,14 @@ void comm_stats_detach(struct comm *comm)
 	comm->stats.shown = NULL;
 }
 
-/* Does a socket lend so much of the pool that it is not read? As recv_comm.c has it. */
+/* Does a socket lend so much of the pool that it may be left unread? */
 static bool lends_too_much(const struct comm *comm)
 {
 	int i;
 
-	for (i = 0; i < comm->n_socks; i++) {
-		const struct data_sock *ds = &comm->socks[i];
-
-		if (ds->pool && ds->lent * ds->run_most > ds->hold)
+	for (i = 0; i < comm->n_socks; i++)
+		if (comm->socks[i].pool && data_sock_lends_all(&comm->socks[i]))
 			return true;
-	}
 	return false;
 }
 

@@ -364,8 +364,7 @@ static bool lends_too_much(const struct recv_comm *rc, const struct data_sock *d
 {
 	const struct request *oldest = &rc->reqs[rc->oldest % NET_MAX_REQUESTS];
 
-	return ds->lent * ds->run_most > ds->hold &&
-	       (!rc->unpack || (oldest->used && oldest->finished));
+	return data_sock_lends_all(ds) && (!rc->unpack || (oldest->used && oldest->finished));
 }
 
 /* Reads what socket @i has for the chunks that are known. 1 moved, 0 nothing there, -errno. */

@@ -47,6 +47,12 @@ struct data_sock {
 	bool strayed;
 };
 
+/* Do the tokens that are lent stand, perhaps, for more niovs than may be? */
+static inline bool data_sock_lends_all(const struct data_sock *ds)
+{
+	return ds->lent * ds->run_most > ds->hold;
+}
+
 /* Sets SO_ZEROCOPY and makes the tracker. 0 or -errno (kernel without it: -ENOPROTOOPT, -ENOTSUP). */
 int data_sock_enable_zerocopy(struct data_sock *ds);
 

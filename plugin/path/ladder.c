@@ -30,6 +30,8 @@ static const char *direction_name(enum direction dir)
 }
 
 /* FNV-1a; a collision would only swallow a log line. */
+#define HASH_START 0xcbf29ce484222325ULL
+
 static uint64_t hash_text(uint64_t h, const char *s)
 {
 	while (*s)
@@ -39,7 +41,7 @@ static uint64_t hash_text(uint64_t h, const char *s)
 
 static uint64_t hash_message(const char *nic_name, unsigned int kind, const char *text)
 {
-	uint64_t h = hash_text(0xcbf29ce484222325ULL + kind, nic_name);
+	uint64_t h = hash_text(HASH_START + kind, nic_name);
 
 	return hash_text(h ^ 0xff, text);
 }
@@ -81,7 +83,7 @@ int ladder_step_down(const char *nic_name, enum direction dir, enum rung from, e
 
 	if (say_once(hash_message(nic_name, kind, why->reason))) {
 		counter_inc(steps_down);
-		stats_step_note((uint32_t)hash_text(0xcbf29ce484222325ULL, why->reason), nic_name,
+		stats_step_note((uint32_t)hash_text(HASH_START, why->reason), nic_name,
 				dir == DIR_SEND, (int)from, (int)to, why);
 		if (allowed)
 			log_warn("%s: %s path %s instead of %s: %s%s%s", nic_name,
