@@ -240,13 +240,20 @@ static void failure_add(int ifindex, const struct gpu *gpu, const struct verdict
 int pool_get(const struct nic *nic, struct gpu *gpu, struct pool **ret, struct verdict *why)
 {
 	const struct pool_failure *f;
+	struct verdict lost;
+	bool replaces = false;
 	struct pool *pool;
 	int err = 0;
 
 	pthread_mutex_lock(&pool_lock);
-	for (pool = pools; pool; pool = pool->next)
-		if (pool->rx && pool->nic.ifindex == nic->ifindex && pool->gpu == gpu)
+	for (pool = pools; pool; pool = pool->next) {
+		if (!pool->rx || pool->nic.ifindex != nic->ifindex || pool->gpu != gpu)
+			continue;
+		if (!nic_rx_is_lost(pool->rx, &lost))
 			goto found;
+		/* Its connections end with it; those to come get another. */
+		replaces = true;
+	}
 	for (f = failures; f; f = f->next) {
 		if (f->ifindex == nic->ifindex && f->gpu == gpu) {
 			*why = f->why;
@@ -255,10 +262,11 @@ int pool_get(const struct nic *nic, struct gpu *gpu, struct pool **ret, struct v
 		}
 	}
 	err = pool_make(nic, gpu, &pool, why);
-	if (err) {
+	/* A broker that has ended comes back, and the queues of lost pools are free when these end. */
+	if (err && !replaces && err != -ECONNRESET)
 		failure_add(nic->ifindex, gpu, why);
+	if (err)
 		goto unlock;
-	}
 	pool->next = pools;
 	pools = pool;
 found:

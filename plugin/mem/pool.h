@@ -36,7 +36,8 @@ struct pool {
 /*
  * The process's pool on @nic for receives of @gpu (NULL: of the host); made and bound by the first caller (provider by NCCL_DEVMEM_POOL_MEMORY, size by
  * NCCL_DEVMEM_POOL_SIZE). A failure is remembered with its verdict until the last reference to the plugin goes, so that it
- * costs and logs once. Thread-safe. pool_put() of the last reference unbinds and frees.
+ * costs and logs once; not that of a broker which ended meanwhile. A pool whose binding is lost (nic_rx_is_lost()) stays with
+ * those who have it, and who comes next makes another. Thread-safe. pool_put() of the last reference unbinds and frees.
  */
 int pool_get(const struct nic *nic, struct gpu *gpu, struct pool **ret, struct verdict *why);
 /* One of @gpu's memory that no NIC fills, for its stage (the staged receive). Ended by pool_put(), too. */

@@ -109,6 +109,13 @@ void nic_rx_unsteer(struct nic_rx *rx, uint32_t rule);
  */
 uint32_t nic_rx_niov_size(const struct nic_rx *rx);
 
+/*
+ * Has who made the binding for this process, the broker, ended without being asked to? Then its flow rules are gone, or will be
+ * when the next broker starts: its flows come to ordinary queues, and it takes no new ones. A new binding may be had, of other
+ * memory. @why, filled only then, says so. False for a binding of this process's own. Costs a system call.
+ */
+bool nic_rx_is_lost(const struct nic_rx *rx, struct verdict *why);
+
 /* Names for the log: bound queues ("3" or "3-5"). Valid as long as @rx. */
 const char *nic_rx_queues(const struct nic_rx *rx);
 

@@ -144,6 +144,16 @@ void nic_rx_unsteer(struct nic_rx *rx, uint32_t rule)
 	nic_unlock();
 }
 
+bool nic_rx_is_lost(const struct nic_rx *rx, struct verdict *why)
+{
+	bool lost;
+
+	nic_lock();
+	lost = nic_rx_is_ours(rx) && rx->ops->lost && rx->ops->lost(rx, why);
+	nic_unlock();
+	return lost;
+}
+
 static void nic_rx_unlink(struct nic_rx *rx)
 {
 	for (struct nic_rx **p = &nic_rx_list; *p; p = &(*p)->next) {

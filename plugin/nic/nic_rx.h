@@ -24,6 +24,7 @@ struct nic_rx;
  *
  * @bind:    fills queues, queue_text, dmabuf and niov_size of @rx, whose other fields are set.
  * @steer:   @sock is the flow's socket, which shows the broker that the flow is the caller's; -1 for none.
+ * @lost:    as nic_rx_is_lost(); NULL where that cannot be.
  * @undo:    ends the binding and what belongs to it; @rx is freed afterwards.
  * @forget:  in a fork()ed child: gives descriptors up, and touches nothing else.
  */
@@ -32,6 +33,7 @@ struct nic_rx_ops {
 	int (*steer)(struct nic_rx *rx, const struct nic_flow *flow, int sock, uint32_t *ret_rule,
 		     struct verdict *why);
 	void (*unsteer)(struct nic_rx *rx, uint32_t rule);
+	bool (*lost)(const struct nic_rx *rx, struct verdict *why);
 	void (*undo)(struct nic_rx *rx);
 	void (*forget)(struct nic_rx *rx);
 };

@@ -153,22 +153,25 @@ static struct broker_request request(enum broker_op op, const char *ifname, int 
 	return q;
 }
 
-/* Opens the connection if need be; one that has ended since it was last used is opened once more. */
+/*
+ * Opens the connection if need be; one that ends before there is an answer is opened once more: a broker that was killed is
+ * started again by the next who connects.
+ */
 static int exchange_anew(const struct broker_request *q, int fd, struct broker_answer *a,
 			 int *ret_fd, struct verdict *why)
 {
-	bool was_open = conn.fd >= 0;
+	const bool has_bindings = conn.fd >= 0 && conn.users;
 	int err;
 
-	if (!was_open) {
+	if (conn.fd < 0) {
 		err = conn_open(why);
 		if (err)
 			return err;
 	}
 	err = exchange(q, fd, a, ret_fd, why);
-	if (err != -ECONNRESET || !was_open || conn.fd >= 0)
+	if (err != -ECONNRESET || conn.fd >= 0)
 		return err;
-	log_warn("%s; its bindings get no new flows", why->reason);
+	log_warn("%s%s", why->reason, has_bindings ? "; its bindings get no new flows" : "");
 	err = conn_open(why);
 	return err ? err : exchange(q, fd, a, ret_fd, why);
 }
@@ -226,6 +229,23 @@ static int broker_bind(struct nic_rx *rx, int dmabuf_fd, struct verdict *why)
 	return 0;
 }
 
+/* Between requests nothing comes from a broker that lives: what is readable is its end. */
+static bool broker_lost(const struct nic_rx *rx, struct verdict *why)
+{
+	char byte;
+
+	if (conn.fd >= 0 && conn.serial == rx->conn &&
+	    recv(conn.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 &&
+	    (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (conn.serial == rx->conn)
+		conn_close();
+	verdict_set(why, -ESTALE, "journalctl -u devmem-broker tells more",
+		    "%s: the broker that made the binding of queue %s has ended", rx->name,
+		    rx->queue_text);
+	return true;
+}
+
 /* A request about a binding; on another connection than the one it was made on nobody would know it. */
 static int call(struct nic_rx *rx, enum broker_op op, uint32_t rule, int sock, uint32_t *ret_rule,
 		struct verdict *why)
@@ -234,9 +254,8 @@ static int call(struct nic_rx *rx, enum broker_op op, uint32_t rule, int sock, u
 	struct broker_answer a = { 0 };
 	int err, fd = -1;
 
-	if (conn.fd < 0 || conn.serial != rx->conn)
-		return verdict_set(why, -ESTALE, "journalctl -u devmem-broker tells more",
-				   "%s: the broker that made this binding has ended", rx->name);
+	if (broker_lost(rx, why))
+		return why->err;
 	q.handle = rx->handle;
 	q.rule = rule;
 	err = exchange(&q, sock, &a, &fd, why);
@@ -302,6 +321,7 @@ const struct nic_rx_ops nic_rx_broker = {
 	.bind = broker_bind,
 	.steer = broker_steer,
 	.unsteer = broker_unsteer,
+	.lost = broker_lost,
 	.undo = broker_undo,
 	.forget = broker_forget,
 };

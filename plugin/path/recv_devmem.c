@@ -171,11 +171,12 @@ static ssize_t take_readable(struct data_sock *ds, uint8_t *host, ssize_t n, str
 	arrival_readable(a, host, (size_t)n);
 	if (!ds->strayed) {
 		ds->strayed = true;
-		verdict_set(
-			&why, -ENODEV, NULL,
-			"packets of a steered flow arrive in host memory: were the binding of queue %s or the flow rule "
-			"removed, or can the NIC not split them?",
-			nic_rx_queues(ds->pool->rx));
+		if (!nic_rx_is_lost(ds->pool->rx, &why))
+			verdict_set(
+				&why, -ENODEV, NULL,
+				"packets of a steered flow arrive in host memory: were the binding of queue %s or the flow rule "
+				"removed, or can the NIC not split them?",
+				nic_rx_queues(ds->pool->rx));
 		r = ladder_step_down(ds->pool->nic.name, DIR_RECV, RUNG_DEVMEM, RUNG_COPY, &why);
 	}
 	return r < 0 ? r : n;

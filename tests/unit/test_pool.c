@@ -3,7 +3,7 @@
  * The receive pool's book-keeping, with the NIC and the memory played by the test.
  *
  * unit-libs: devmem_mem
- * unit-wrap: nic_rx_bind nic_rx_release nic_rx_queues mem_block_alloc mem_block_free mem_block_alloc_cuda gpu_host_register gpu_host_unregister gpu_block_stage
+ * unit-wrap: nic_rx_bind nic_rx_release nic_rx_queues nic_rx_is_lost mem_block_alloc mem_block_free mem_block_alloc_cuda gpu_host_register gpu_host_unregister gpu_block_stage
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -16,6 +16,7 @@
 
 struct nic_rx {
 	int ifindex;
+	bool lost;
 };
 
 static struct nic nics[2] = { { .name = "t0", .ifindex = 5 }, { .name = "t1", .ifindex = 6 } };
@@ -32,6 +33,14 @@ int __wrap_nic_rx_bind(const struct nic *nic, int fd, unsigned int n, struct nic
 		       struct verdict *why);
 void __wrap_nic_rx_release(struct nic_rx *rx);
 const char *__wrap_nic_rx_queues(const struct nic_rx *rx);
+bool __wrap_nic_rx_is_lost(const struct nic_rx *rx, struct verdict *why);
+bool __wrap_nic_rx_is_lost(const struct nic_rx *rx, struct verdict *why)
+{
+	if (rx->lost)
+		verdict_set(why, -ESTALE, "", "lost");
+	return rx->lost;
+}
+
 int __wrap_mem_block_alloc(const struct memory_provider *p, size_t size, struct mem_block *ret,
 			   struct verdict *why);
 void __wrap_mem_block_free(struct mem_block *block);
@@ -315,6 +324,43 @@ static void test_failure_is_remembered(void **state)
 	pool_put(a);
 }
 
+/* Whose broker has ended keeps what it has; who comes next gets a pool of its own, as soon as one is to be had. */
+static void test_lost_is_replaced(void **state)
+{
+	struct pool *a, *b, *c;
+	struct verdict why;
+
+	(void)state;
+	assert_ok(pool_get(&nics[0], NULL, &a, &why));
+	a->rx->lost = true;
+	bind_err[1] = -EBUSY;
+	assert_int_equal(pool_get(&nics[0], NULL, &b, &why), -EBUSY);
+	/* The failure is not remembered: the lost pool's queue will be free. */
+	assert_ok(pool_get(&nics[0], NULL, &b, &why));
+	assert_ptr_not_equal(a, b);
+	assert_ok(pool_get(&nics[0], NULL, &c, &why));
+	assert_ptr_equal(b, c);
+	assert_int_equal(n_binds, 3);
+	assert_int_equal(n_releases, 0);
+	n_allocs = 1;
+	n_frees = 0;
+	pool_put(a);
+	assert_int_equal(n_releases, 1);
+	pool_put(b);
+	n_frees = 0;
+	pool_put(c);
+	assert_int_equal(n_releases, 2);
+
+	/* Nor is that of a broker which ended while it was asked. */
+	setup(state);
+	bind_err[0] = -ECONNRESET;
+	assert_int_equal(pool_get(&nics[0], NULL, &a, &why), -ECONNRESET);
+	assert_ok(pool_get(&nics[0], NULL, &a, &why));
+	n_allocs = 1;
+	n_frees = 0;
+	pool_put(a);
+}
+
 static void test_reserve(void **state)
 {
 	struct verdict why = { 0 };
@@ -461,6 +507,7 @@ int main(void)
 		cmocka_unit_test_setup(test_auto_verdicts, setup),
 		cmocka_unit_test_setup(test_nic_refuses, setup),
 		cmocka_unit_test_setup(test_failure_is_remembered, setup),
+		cmocka_unit_test_setup(test_lost_is_replaced, setup),
 		cmocka_unit_test_setup(test_reserve, setup),
 		cmocka_unit_test_setup(test_gpu_pool, setup),
 		cmocka_unit_test_setup(test_staged_pool, setup),

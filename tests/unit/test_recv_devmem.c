@@ -2,7 +2,7 @@
 /*
  * What a receive makes of the kernel's messages about frags, well-formed and not, against a recvmsg() played here.
  * unit-libs: devmem_path
- * unit-wrap: recvmsg setsockopt kernel_features nic_rx_niov_size nic_rx_queues
+ * unit-wrap: recvmsg setsockopt kernel_features nic_rx_niov_size nic_rx_queues nic_rx_is_lost
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -51,6 +51,16 @@ const char *__wrap_nic_rx_queues(const struct nic_rx *rx)
 {
 	(void)rx;
 	return "3";
+}
+
+static bool lost;
+bool __wrap_nic_rx_is_lost(const struct nic_rx *rx, struct verdict *why);
+bool __wrap_nic_rx_is_lost(const struct nic_rx *rx, struct verdict *why)
+{
+	(void)rx;
+	if (lost)
+		verdict_set(why, -ESTALE, "", "the broker has ended");
+	return lost;
 }
 
 ssize_t __wrap_recvmsg(int fd, struct msghdr *msg, int flags);
@@ -311,6 +321,13 @@ static void test_no_message(void **state)
 	unit_log_clear();
 	assert_int_equal(receive(), 5);
 	assert_int_equal(unit_log_lines, 0);
+
+	/* Where it is known who took the rules away, that is said. */
+	ds.strayed = false;
+	lost = true;
+	assert_int_equal(receive(), 5);
+	assert_logged("the broker has ended");
+	lost = false;
 }
 
 static void test_errors(void **state)

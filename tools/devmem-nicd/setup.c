@@ -58,6 +58,8 @@ static int dir_take(void)
 	lock = openat(s.dir_fd, "setup.lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? -EBUSY : -errno;
+	/* Of one that was killed while it wrote. */
+	unlinkat(s.dir_fd, "setup.tmp", 0);
 	return 0;
 }
 
@@ -85,6 +87,19 @@ static bool change_parse(char *line, struct change *ret)
 	return false;
 }
 
+/* As interfaces are called now. False: it is gone, and its settings went with it. */
+static bool change_is_of_now(struct change *c)
+{
+	char name[IF_NAMESIZE];
+
+	if (!if_indextoname(c->ifindex, name)) {
+		log_info("%s is gone, and %s of it with it", c->ifname, knobs[c->knob].name);
+		return false;
+	}
+	memcpy(c->ifname, name, sizeof(c->ifname));
+	return true;
+}
+
 static int record_read(void)
 {
 	int fd = openat(s.dir_fd, s.file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -103,7 +118,7 @@ static int record_read(void)
 	while (!err && fgets(line, sizeof(line), f)) {
 		if (s.n_made == CHANGES_MAX || !change_parse(line, &c))
 			err = -EBADMSG;
-		else
+		else if (change_is_of_now(&c))
 			s.made[s.n_made++] = c;
 	}
 	fclose(f);
@@ -193,15 +208,9 @@ static int check_all(const char *path, const struct conf *conf)
 /* Puts one back; it leaves the record unless that fails. */
 static int undo(struct change *c)
 {
-	char ifname[IF_NAMESIZE];
 	long now, max;
 	int err;
 
-	snprintf(ifname, sizeof(ifname), "%s", c->ifname);
-	if (if_nametoindex(c->ifname) != c->ifindex) {
-		change_drop(c);
-		return 0; /* its settings went with it */
-	}
 	err = knobs[c->knob].get(c->ifname, &now, &max);
 	if (!err && now != c->ours && now != c->former) {
 		log_info("%s: %s was changed to %ld by somebody else and stays so", c->ifname,
