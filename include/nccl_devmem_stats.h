@@ -141,7 +141,7 @@ enum nccl_devmem_stats_path {
  * @posted, @msgs, @bytes: requests posted and done, and payload of those done.
  * @latency: of one request in 8, from isend() or irecv() to the test() that says done; @latency_ns: their sum.
  * @polls: tests that were not done, by stage. @stage: at the last look.
- * What TCP tells (TCP_INFO, tcp(7)), summed over the connection's sockets, read about once a second while the comm is used; @tcp_ns is
+ * What TCP tells (TCP_INFO, tcp(7)), summed over the connection's sockets, read about twice a second while the comm is used; @tcp_ns is
  * when, CLOCK_MONOTONIC, 0 never. @busy_us, @rwnd_us, @sndbuf_us: time with data to send, of that stopped by the peer's window, by our
  * send buffer. @rtt_us: the largest smoothed one; @rtt_least_us: the smallest ever.
  * @lent: tokens with requests or waiting to be given back, when TCP was asked. @later: 0; an entry is whole cache lines.

@@ -6,7 +6,7 @@
 #include "comm/comm_stats.h"
 
 /* TCP_INFO is read that often at most, and the clock for it is looked at with one look in so many. */
-#define TCP_INTERVAL_NS 1000000000LL
+#define TCP_INTERVAL_NS 500000000LL
 #define TCP_LOOKS	16
 
 void comm_stats_attach(struct comm *comm)

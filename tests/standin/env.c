@@ -109,6 +109,7 @@ void env_read(void)
 		standin_die("STANDIN_GPUS=%ld: 0 to %d", gpus, STANDIN_MAX_GPUS);
 	standin.n_devices = (int)gpus;
 	standin.version = (int)env_number("STANDIN_DRIVER_VERSION", CUDA_VERSION);
+	standin.delay_us = (unsigned int)env_number("STANDIN_DELAY_US", 0);
 	standin.trace = env_number("STANDIN_TRACE", 0) != 0;
 	standin.dmabuf = dmabuf_read();
 	for (i = 0; i < standin.n_devices; i++) {

@@ -15,6 +15,7 @@
  *   STANDIN_DMABUF=WAY         udmabuf (where /dev/udmabuf is; the default then), memfd (a plain memfd stands
  *                              for the dmabuf: no driver can import it), off (not supported)
  *   STANDIN_KERNELS=A.so:B.so  libraries to load; their constructors register kernels
+ *   STANDIN_DELAY_US=N         each copy and launch takes so many microseconds longer: a GPU that is late
  *   STANDIN_TRACE=1            each call on stderr
  *
  * Function names in these are without _v2 and such.

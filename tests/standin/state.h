@@ -76,6 +76,7 @@ struct state {
 	int version;
 	enum way dmabuf;
 	bool trace;
+	unsigned int delay_us;
 	int n_devices;
 	struct device device[STANDIN_MAX_GPUS];
 	struct standin_usage usage;

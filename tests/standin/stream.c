@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "state.h"
 
@@ -57,6 +58,8 @@ static void *stream_thread(void *arg)
 			pthread_cond_wait(&standin.progress, &standin.lock);
 		if (op->run) {
 			state_unlock();
+			if (standin.delay_us)
+				usleep(standin.delay_us);
 			op->run(op);
 			state_lock();
 		}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
  * The slowness detector. In a ring or tree everybody soon moves at the pace of the slowest, so rates tell nothing. What tells is what
- * each connection waits for: one that waits for its peer to send may only pass on that the peer waits, too; one whose bytes are under way,
- * whose socket is full or whose receives are not placed has the cause at hand.
+ * each connection waits for: one that waits for its peer to send may only pass on that the peer waits, too; one whose bytes are under way
+ * or whose socket is full has the cause on its way or at its peer; and one whose receives are not placed has it at hand.
  */
 #include <stdio.h>
 #include <string.h>
@@ -11,8 +11,22 @@
 
 /* Below that part of the looks of the process's most looked at connection nothing is said. */
 #define NOTICEABLE 0.10
-/* What a connection waits for itself weighs more than that its peer sends nothing. */
-#define PEER_WEIGHT 0.2
+/* A process that asks so much less often than the busiest asker has other things to do: what it waits for when it asks holds up nobody. */
+#define SELDOM 0.25
+
+/* The nearer the cause the more it weighs. */
+static double weight(enum nccl_devmem_stats_stage s)
+{
+	switch (s) {
+	case NCCL_DEVMEM_STAGE_TOKENS:
+	case NCCL_DEVMEM_STAGE_UNPACK:
+		return 1.0;
+	case NCCL_DEVMEM_STAGE_PEER:
+		return 0.2;
+	default:
+		return 0.8;
+	}
+}
 
 struct delta {
 	uint64_t polls[NCCL_DEVMEM_STAGE_COUNT];
@@ -64,9 +78,28 @@ static const char *cause(enum nccl_devmem_stats_stage s, const struct delta *d)
 	return "the network takes no more";
 }
 
-static void judge(struct slow *s, const struct proc *p, const struct proc *was, double *best)
+/* Fruitless tests of all connections of @p since @was. *ret_most: of the one that has most. */
+static uint64_t count_polls(const struct proc *p, const struct proc *was, uint64_t *ret_most)
 {
-	uint64_t most = 1;
+	uint64_t sum = 0;
+	size_t i;
+
+	*ret_most = 1;
+	for (i = 0; i < p->n_conns; i++) {
+		const struct nccl_devmem_stats_conn *c = &p->conns[i];
+		struct delta d = delta_of(c, proc_find_conn(was, c->id));
+
+		sum += d.sum;
+		if (d.sum > *ret_most)
+			*ret_most = d.sum;
+	}
+	return sum;
+}
+
+static void judge(struct slow *s, const struct proc *p, const struct proc *was, double asks,
+		  uint64_t most, double *best)
+{
+	double seldom = asks < SELDOM ? asks / SELDOM : 1.0;
 	size_t i;
 	int k;
 
@@ -74,16 +107,10 @@ static void judge(struct slow *s, const struct proc *p, const struct proc *was, 
 		const struct nccl_devmem_stats_conn *c = &p->conns[i];
 		struct delta d = delta_of(c, proc_find_conn(was, c->id));
 
-		if (d.sum > most)
-			most = d.sum;
-	}
-	for (i = 0; i < p->n_conns; i++) {
-		const struct nccl_devmem_stats_conn *c = &p->conns[i];
-		struct delta d = delta_of(c, proc_find_conn(was, c->id));
-
 		for (k = 0; k < NCCL_DEVMEM_STAGE_COUNT; k++) {
+			enum nccl_devmem_stats_stage stage = (enum nccl_devmem_stats_stage)k;
 			double part = (double)d.polls[k] / (double)most;
-			double score = k == NCCL_DEVMEM_STAGE_PEER ? part * PEER_WEIGHT : part;
+			double score = part * weight(stage) * seldom;
 			char host[80];
 
 			if (part < NOTICEABLE || score <= *best)
@@ -93,7 +120,7 @@ static void judge(struct slow *s, const struct proc *p, const struct proc *was, 
 			*s = (struct slow){
 				.proc = p,
 				.conn = c,
-				.stage = (enum nccl_devmem_stats_stage)k,
+				.stage = stage,
 				.part = (double)d.polls[k] / (double)d.sum,
 			};
 			s->why = cause(s->stage, &d);
@@ -105,10 +132,20 @@ static void judge(struct slow *s, const struct proc *p, const struct proc *was, 
 
 void slow_find(struct slow *s, const struct reading *now, const struct reading *before)
 {
+	uint64_t most, busiest = 1, sum;
 	double best = 0;
 	size_t i;
 
 	*s = (struct slow){ 0 };
-	for (i = 0; i < now->n_procs; i++)
-		judge(s, &now->procs[i], reading_find(before, &now->procs[i]), &best);
+	for (i = 0; i < now->n_procs; i++) {
+		sum = count_polls(&now->procs[i], reading_find(before, &now->procs[i]), &most);
+		if (sum > busiest)
+			busiest = sum;
+	}
+	for (i = 0; i < now->n_procs; i++) {
+		const struct proc *was = reading_find(before, &now->procs[i]);
+
+		sum = count_polls(&now->procs[i], was, &most);
+		judge(s, &now->procs[i], was, (double)sum / (double)busiest, most, &best);
+	}
 }
