@@ -213,8 +213,11 @@ static ssize_t read_sock(struct frame_recv *fr, int i, bool *ret_short)
 
 	counter_inc(sys_recv);
 	n = recvmsg(fr->base.socks[i].fd, &msg, MSG_DONTWAIT);
-	if (n < 0)
+	if (n < 0) {
+		if (errno == EAGAIN)
+			counter_inc(sys_recv_none);
 		return errno == EINTR ? -EAGAIN : -errno;
+	}
 	*ret_short = (size_t)n < part + want;
 	body = (size_t)n < is->left ? (size_t)n : is->left;
 	if (body) {

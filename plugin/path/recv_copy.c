@@ -15,8 +15,11 @@ static ssize_t recv_copy(struct data_sock *ds, struct place *pl, uint8_t *host, 
 	n = recv(ds->fd, host, len, MSG_DONTWAIT);
 	if (n == 0)
 		return -ECONNRESET;
-	if (n < 0)
+	if (n < 0) {
+		if (errno == EAGAIN)
+			counter_inc(sys_recv_none);
 		return errno == EINTR ? -EAGAIN : -errno;
+	}
 	counter_add(recv_copy, n);
 	arrival_readable(a, host, (size_t)n);
 	return n;

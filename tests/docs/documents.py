@@ -8,8 +8,8 @@ Before each block of commands (```sh) stands a comment that readers do not see, 
     <!-- run: by PATH, PATH: what -->      tests that exist, which run the same programs
     <!-- run: none: needs ... -->          nobody: what hardware or software it needs
 
-host and guest take, with commas, `exit N` (statuses up to N are as they should be), `short` (devmem-perf compare is told to be
-brief), `root` (only as root) and `sdm` (the guest's eth0 has an sdm0 on it). What stands for a reader's own files is replaced by
+host and guest take, with commas, `exit N` (statuses up to N are as they should be), `short` (devmem-perf compare and scale are told to
+be brief), `root` (only as root) and `sdm` (the guest's eth0 has an sdm0 on it). What stands for a reader's own files is replaced by
 files of the build, see STANDS_FOR. Before a block of quoted log lines (```text) may stand
 
     <!-- log: source -->                   each line is one that a source file can print
@@ -30,7 +30,8 @@ PATTERNS = ("README.md", "CONTRIBUTING.md", "docs/*.md", "examples/**/README.md"
 STANDS_FOR = {"/path/to/other-plugin.so": "tests/conformance/libnccl-net-plain-tcp.so",
               "libnccl-net-x.so": "tests/conformance/libnccl-net-plain-tcp.so",
               "libnccl-net-sock.so": "tests/conformance/libnccl-net-plain-tcp.so"}
-BRIEF = "--cells uni:1M --groups 1 --seconds 0.05"
+BRIEF = {"compare": "--cells uni:1M --groups 1 --seconds 0.05",
+         "scale": "--ranks 2 --connections 1,4 --sockets 1 --seconds 0.01 --storm 20"}
 # Namespaces with names are the block's own, also where two such tests run at a time.
 OWN_NAMES = 'mkdir -p /run/netns && mount -t tmpfs names /run/netns && ip link set lo up && exec "$@"'
 MARK = re.compile(r"<!-- *(run|log): *(.*?) *-->$")
@@ -152,7 +153,7 @@ _help = {}
 
 def tool_help(path, first=""):
     """What PATH --help says, or that of its subcommand @first where it has one."""
-    words = (path, first) if first == "compare" else (path,)
+    words = (path, first) if first in ("compare", "scale") else (path,)
     if words not in _help:
         with open(path, "rb") as f:
             text = f.read()
@@ -196,7 +197,8 @@ def run_block(block, cwd=ROOT, timeout=240, before=()):
     for name, path in STANDS_FOR.items():
         text = re.sub(rf"(?<![\w/.-]){re.escape(name)}(?![\w.])", f"{BUILD}/{path}", text)
     if "short" in block.with_:
-        text = re.sub(r"^(devmem-perf compare\b.*?)(\s+#.*)?$", rf"\1 {BRIEF}", text, flags=re.M)
+        for mode, brief in BRIEF.items():
+            text = re.sub(rf"^(devmem-perf {mode}\b.*?)(\s+#.*)?$", rf"\1 {brief}", text, flags=re.M)
     if "root" in block.with_:
         before = (*before, "unshare", "--mount", "--net", "sh", "-c", OWN_NAMES, "sh")
     script = f"trap 's=$?; [ $s -le {block.worst} ] || exit $s' ERR\nset -o pipefail\n{text}"

@@ -6,7 +6,7 @@
 
 # The help of program $1, or of its subcommand $2.
 _devmem_help() {
-	if [ "$2" = compare ] || [ "$2" = setup ]; then
+	if [ "$2" = compare ] || [ "$2" = scale ] || [ "$2" = setup ]; then
 		"$1" "$2" --help 2>/dev/null </dev/null
 	else
 		"$1" --help 2>/dev/null </dev/null
@@ -71,7 +71,8 @@ _devmem_tool() {
 	elif [ "$COMP_CWORD" -eq 1 ]; then
 		# Usage: tool <one|another>
 		words=$(sed -nE '1s/^[^<]*<([a-z_|-]+)>.*/\1/p' <<<"$help" | tr '|' '\n')
-		! grep -q " compare --help'" <<<"$help" || words+=$'\n'compare
+		# "'devmem-perf compare --help' is about ...": modes of their own.
+		words+=$'\n'$(sed -nE "s/.*'[a-z-]+ ([a-z]+) --help'.*/\1/p" <<<"$help")
 	else
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return

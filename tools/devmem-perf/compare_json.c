@@ -15,14 +15,6 @@ static const char *const metric_names[COMPARE_METRICS] = {
 	[METRIC_P99] = "p99_us",
 };
 
-/* Texts that others made may not be UTF-8. */
-static json_t *text_json(const char *text)
-{
-	json_t *s = json_string(text);
-
-	return s ? s : json_string("(not UTF-8)");
-}
-
 static json_t *spread_json(const struct compare_spread *s)
 {
 	json_t *o;
@@ -37,18 +29,6 @@ static json_t *spread_json(const struct compare_spread *s)
 	return o;
 }
 
-static json_t *host_json(const struct host_facts *host)
-{
-	json_t *o = json_object();
-
-	json_object_set_new(o, "kernel", text_json(host->kernel));
-	json_object_set_new(o, "machine", text_json(host->machine));
-	json_object_set_new(o, "cpu", text_json(host->cpu));
-	json_object_set_new(o, "cpus", json_integer(host->cpus));
-	json_object_set_new(o, "congestion_default", text_json(host->congestion));
-	return o;
-}
-
 static json_t *method_json(const struct compare_options *o)
 {
 	json_t *m = json_object();
@@ -57,8 +37,8 @@ static json_t *method_json(const struct compare_options *o)
 	json_object_set_new(m, "seconds", json_real(o->seconds));
 	json_object_set_new(m, "limit_s", json_integer(o->limit_s));
 	json_object_set_new(m, "slots", json_integer(o->nslots));
-	json_object_set_new(m, "ifname", o->ifname ? text_json(o->ifname) : json_null());
-	json_object_set_new(m, "netns", o->netns ? text_json(o->netns) : json_null());
+	json_object_set_new(m, "ifname", o->ifname ? json_file_text(o->ifname) : json_null());
+	json_object_set_new(m, "netns", o->netns ? json_file_text(o->netns) : json_null());
 	return m;
 }
 
@@ -66,18 +46,18 @@ static json_t *competitor_json(const struct competitor *c)
 {
 	json_t *o = json_object(), *env = json_array();
 
-	json_object_set_new(o, "label", text_json(c->label));
+	json_object_set_new(o, "label", json_file_text(c->label));
 	json_object_set_new(o, "kind", json_string(c->streams ? "raw" : "plugin"));
 	if (c->streams) {
 		json_object_set_new(o, "streams", json_integer(c->streams));
 		json_object_set_new(o, "congestion",
-				    c->congestion ? text_json(c->congestion) : json_null());
+				    c->congestion ? json_file_text(c->congestion) : json_null());
 	} else {
 		json_object_set_new(o, "path",
-				    text_json(c->path ? c->path : "libnccl-net-devmem.so"));
+				    json_file_text(c->path ? c->path : "libnccl-net-devmem.so"));
 	}
 	for (size_t e = 0; e < c->nenv; e++)
-		json_array_append_new(env, text_json(c->env[e]));
+		json_array_append_new(env, json_file_text(c->env[e]));
 	json_object_set_new(o, "environment", env);
 	return o;
 }
@@ -95,7 +75,7 @@ static json_t *run_json(const struct compare_run *run, const struct compare_cell
 
 	json_object_set_new(o, "status", json_string(statuses[run->status]));
 	if (run->status == RUN_FAILED)
-		json_object_set_new(o, "error", text_json(run->error));
+		json_object_set_new(o, "error", json_file_text(run->error));
 	if (run->status != RUN_OK)
 		return o;
 	if (cell->kind == CELL_LATENCY) {
@@ -107,9 +87,9 @@ static json_t *run_json(const struct compare_run *run, const struct compare_cell
 	}
 	json_object_set_new(o, "units", json_integer((json_int_t)f->units));
 	json_object_set_new(o, "seconds", json_real(f->seconds));
-	json_object_set_new(o, "name", text_json(f->name));
+	json_object_set_new(o, "name", json_file_text(f->name));
 	json_object_set_new(o, "connections", json_integer(f->sockets.connections));
-	json_object_set_new(o, "congestion", text_json(f->sockets.congestion));
+	json_object_set_new(o, "congestion", json_file_text(f->sockets.congestion));
 	return o;
 }
 
@@ -131,10 +111,10 @@ static json_t *result_json(const struct compare_results *r, size_t cell, size_t 
 	struct compare_spread s;
 	char name[32];
 
-	json_object_set_new(result, "competitor", text_json(o->competitors[i].label));
+	json_object_set_new(result, "competitor", json_file_text(o->competitors[i].label));
 	json_object_set_new(result, "status", json_string(status_of(r, cell, i)));
 	if (compare_results_count(r, cell, i, RUN_FAILED, &run))
-		json_object_set_new(result, "error", text_json(run->error));
+		json_object_set_new(result, "error", json_file_text(run->error));
 	for (int m = 0; m < COMPARE_METRICS; m++) {
 		if (!compare_metric_of(&o->cells[cell], (enum compare_metric)m))
 			continue;
@@ -175,17 +155,10 @@ int compare_json_write(const struct compare_results *r, const struct host_facts 
 {
 	const struct compare_options *o = r->options;
 	json_t *root = json_object(), *competitors = json_array(), *cells = json_array();
-	char date[32] = "";
-	struct tm tm;
 
-	if (gmtime_r(&host->now, &tm))
-		strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	json_object_set_new(root, "program", json_string("devmem-perf compare"));
-	json_object_set_new(root, "version", json_string(DEVMEM_VERSION));
-	json_object_set_new(root, "date", json_string(date));
-	json_object_set_new(root, "host", host_json(host));
+	json_file_head(root, "devmem-perf compare", host);
 	json_object_set_new(root, "method", method_json(o));
-	json_object_set_new(root, "reference", text_json(o->competitors[o->reference].label));
+	json_object_set_new(root, "reference", json_file_text(o->competitors[o->reference].label));
 	for (size_t i = 0; i < o->ncompetitors; i++)
 		json_array_append_new(competitors, competitor_json(&o->competitors[i]));
 	json_object_set_new(root, "competitors", competitors);

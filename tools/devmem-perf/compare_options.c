@@ -2,14 +2,13 @@
 #include "compare_options.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "job_options.h"
+#include "option_values.h"
 #include "report.h"
 #include "send_lane.h"
 
@@ -92,19 +91,6 @@ static int wrong(const char *name, const char *arg, const char *wanted)
 	return -EINVAL;
 }
 
-static int parse_seconds(const char *text, double *ret)
-{
-	char *end;
-	double v;
-
-	v = strtod(text, &end);
-	/* The comparison is false for NaN too. */
-	if (end == text || *end || !(v >= 0.001 && v <= 3600))
-		return -EINVAL;
-	*ret = v;
-	return 0;
-}
-
 static int take_later(const char **list, size_t *n, const char *name, const char *arg)
 {
 	if (*n == COMPETITOR_MAX_ENV) {
@@ -134,8 +120,8 @@ static int take_option(struct compare_options *o, struct later *l, int opt, cons
 			       ? wrong("--groups", arg, "1 to 1000")
 			       : 0;
 	case OPT_SECONDS:
-		return parse_seconds(arg, &o->seconds) ? wrong("--seconds", arg, "0.001 to 3600")
-						       : 0;
+		return option_seconds(arg, &o->seconds) ? wrong("--seconds", arg, "0.001 to 3600")
+							: 0;
 	case OPT_LIMIT:
 		return parse_int(arg, 1, 86400, &o->limit_s)
 			       ? wrong("--limit", arg, "1 to 86400 seconds")
@@ -260,23 +246,6 @@ static int add_congestion(struct compare_options *o, const char *arg)
 	return -EINVAL;
 }
 
-/* Before minutes of measuring rather than after. */
-static int check_writable(const char *name, const char *path)
-{
-	int fd, err;
-
-	if (!path)
-		return 0;
-	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-	if (fd < 0) {
-		err = -errno;
-		report_err("%s %s: cannot be written: %s", name, path, strerror(-err));
-		return err;
-	}
-	close(fd);
-	return 0;
-}
-
 static int apply_later(struct compare_options *o, const struct later *l)
 {
 	struct competitor *c;
@@ -316,9 +285,9 @@ int compare_options_parse(int argc, char **argv, struct compare_options *ret)
 	for (size_t i = 0; i < o.ncompetitors && !err; i++)
 		err = competitor_check(&o.competitors[i]);
 	if (!err)
-		err = check_writable("--json", o.json_file);
+		err = option_check_writable("--json", o.json_file);
 	if (!err)
-		err = check_writable("--svg", o.svg_file);
+		err = option_check_writable("--svg", o.svg_file);
 	if (err)
 		return err;
 	if (!o.ifname && !o.netns)

@@ -10,6 +10,7 @@
 #include "perf_options.h"
 #include "report.h"
 #include "result_table.h"
+#include "scale.h"
 
 #define STATUS_FAILED 1
 #define STATUS_USAGE  2
@@ -76,6 +77,8 @@ int main(int argc, char **argv)
 	report_init("devmem-perf", -1);
 	if (argc > 1 && !strcmp(argv[1], "compare"))
 		return compare_main(argc - 1, argv + 1);
+	if (argc > 1 && !strcmp(argv[1], "scale"))
+		return scale_main(argc - 1, argv + 1);
 	err = perf_options_parse(argc, argv, &o);
 	if (err)
 		return err < 0 ? STATUS_USAGE : 0;

@@ -16,6 +16,7 @@ static const char usage[] =
 	"GPU:\n"
 	"the plugin is driven as NCCL's proxy does, and the CPU plays the GPU's part.\n"
 	"'devmem-perf compare --help' is about comparing several plugins.\n"
+	"'devmem-perf scale --help' is about many ranks, connections and sockets.\n"
 	"\n"
 	"  -b, --minbytes SIZE      smallest size (8); 0 is fine\n"
 	"  -e, --maxbytes SIZE      largest size (16M)\n"

@@ -7,16 +7,14 @@
 #include "plugin_traffic.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "collective.h"
 #include "job.h"
 #include "monotime.h"
+#include "patience.h"
 #include "report.h"
-
-#define IDLE_LOOPS_PER_CLOCK 256
 
 struct plugin_traffic {
 	struct traffic base;
@@ -24,33 +22,9 @@ struct plugin_traffic {
 	struct traffic_shape shape;
 };
 
-/* A wait that ends. */
-struct patience {
-	int timeout_s;
-	unsigned int idle;
-	int64_t deadline;
-};
-
 static struct plugin_traffic *from_base(struct traffic *t)
 {
 	return (struct plugin_traffic *)t;
-}
-
-/* @moved: what the last look at everything brought. */
-static int patience_spend(struct patience *p, int moved)
-{
-	if (moved) {
-		p->idle = 0;
-		return 0;
-	}
-	sched_yield();
-	if (p->idle++ == 0)
-		p->deadline = monotime_ns() + p->timeout_s * NSEC_PER_SEC;
-	if (p->idle % IDLE_LOOPS_PER_CLOCK == 0 && monotime_ns() >= p->deadline) {
-		report_err("no progress for %d s", p->timeout_s);
-		return -ETIMEDOUT;
-	}
-	return 0;
 }
 
 static int run_ring(struct plugin_traffic *pt, uint64_t count)
