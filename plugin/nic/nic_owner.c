@@ -34,6 +34,7 @@ struct nic_owner *nic_state_owner_add(struct nic_state *st, uint32_t tag,
 	o->start = self.start;
 	o->pidns = self.pidns;
 	o->tag = tag;
+	o->user = NIC_OWNER_SELF;
 	o->n_queues = n_queues;
 	memcpy(o->queues, queues, n_queues * sizeof(*queues));
 	return o;
@@ -53,6 +54,16 @@ struct nic_owner *nic_state_owner_find(struct nic_state *st, uint32_t tag)
 			return o;
 	}
 	return NULL;
+}
+
+unsigned int nic_state_user_queues(const struct nic_state *st, uid_t user)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < st->n_owners; i++)
+		if (st->owners[i].user == user)
+			n += st->owners[i].n_queues;
+	return n;
 }
 
 void nic_state_owner_drop(struct nic_state *st, struct nic_owner *owner)

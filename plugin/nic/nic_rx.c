@@ -22,20 +22,19 @@ static bool nic_rx_is_ours(const struct nic_rx *rx)
 }
 
 /* The broker, if there is one, is for those who may not do it themselves. */
-static int nic_rx_choose_ops(const struct nic *nic, struct nic_rx *rx, bool broker,
-			     struct verdict *why)
+static int nic_rx_choose_ops(const struct nic *nic, struct nic_rx *rx, struct verdict *why)
 {
 	int err = nic_probe_rx(nic, why);
 
 	rx->ops = &nic_rx_direct;
-	if (err != -EPERM || !broker || !nic_broker_is_there())
+	if (err != -EPERM || rx->client.user != NIC_OWNER_SELF || !nic_broker_is_there())
 		return err;
 	rx->ops = &nic_rx_broker;
 	return 0;
 }
 
 static int nic_rx_make(const struct nic *nic, int dmabuf_fd, unsigned int n_queues,
-		       uint32_t niov_asked, bool broker, struct nic_rx **ret, struct verdict *why)
+		       const struct nic_rx_client *client, struct nic_rx **ret, struct verdict *why)
 {
 	struct nic_rx *rx;
 	int err;
@@ -51,13 +50,13 @@ static int nic_rx_make(const struct nic *nic, int dmabuf_fd, unsigned int n_queu
 	rx->ifindex = nic->ifindex;
 	rx->pid = getpid();
 	rx->n_queues = n_queues;
-	rx->niov_asked = niov_asked;
+	rx->client = *client;
 	rx->binding_fd = -1;
 
 	nic_lock();
 	err = nic_probe_dmabuf(nic, dmabuf_fd, why);
 	if (!err)
-		err = nic_rx_choose_ops(nic, rx, broker, why);
+		err = nic_rx_choose_ops(nic, rx, why);
 	if (!err)
 		err = rx->ops->bind(rx, dmabuf_fd, why);
 	if (!err) {
@@ -83,14 +82,18 @@ static int nic_rx_make(const struct nic *nic, int dmabuf_fd, unsigned int n_queu
 int nic_rx_bind(const struct nic *nic, int dmabuf_fd, unsigned int n_queues, struct nic_rx **ret,
 		struct verdict *why)
 {
-	return nic_rx_make(nic, dmabuf_fd, n_queues, (uint32_t)param_int(PARAM_NIOV_SIZE), true,
-			   ret, why);
+	const struct nic_rx_client self = {
+		.user = NIC_OWNER_SELF,
+		.niov_asked = (uint32_t)param_int(PARAM_NIOV_SIZE),
+	};
+
+	return nic_rx_make(nic, dmabuf_fd, n_queues, &self, ret, why);
 }
 
 int nic_rx_bind_for(const struct nic *nic, int dmabuf_fd, unsigned int n_queues,
-		    uint32_t niov_asked, struct nic_rx **ret, struct verdict *why)
+		    const struct nic_rx_client *client, struct nic_rx **ret, struct verdict *why)
 {
-	return nic_rx_make(nic, dmabuf_fd, n_queues, niov_asked, false, ret, why);
+	return nic_rx_make(nic, dmabuf_fd, n_queues, client, ret, why);
 }
 
 int nic_rx_give_away(struct nic_rx *rx)

@@ -54,8 +54,18 @@ struct nic_rx_rule {
 };
 
 /*
+ * Whom the broker binds for. @user: by the kernel's word; of each interface this user may have @queues_max RX queues bound, by all of
+ * its processes together. @niov_asked: its NCCL_DEVMEM_NIOV_SIZE, 0 for what fits.
+ */
+struct nic_rx_client {
+	uid_t user;
+	unsigned int queues_max;
+	uint32_t niov_asked;
+};
+
+/*
  * @pid: who made it; in a forked child nothing of it may touch the NIC. @live: until it is forgotten.
- * @niov_asked: NCCL_DEVMEM_NIOV_SIZE of whom it is for.
+ * @client: whom it is for; of a process's own @user is NIC_OWNER_SELF.
  *
  * Of direct ones: @nl, whose socket the binding lives with; @tag names it in the record; @flows[i]: rules that lead to @queues[i];
  * @stuck_rules: some rule could not be removed from the NIC.
@@ -70,7 +80,7 @@ struct nic_rx {
 	pid_t pid;
 	bool live;
 	uint32_t dmabuf;
-	uint32_t niov_asked;
+	struct nic_rx_client client;
 	uint32_t niov_size;
 	unsigned int queues[NIC_OWNER_QUEUES_MAX];
 	unsigned int n_queues;
@@ -89,10 +99,11 @@ struct nic_rx {
 };
 
 /*
- * For the broker: nic_rx_bind() by this process itself, for somebody who asked for net_iovs of @niov_asked bytes (0: as fits).
+ * For the broker: nic_rx_bind() by this process itself. -EDQUOT: the user would have more than @queues_max. What others have bound
+ * for him counts as far as it is recorded: without a directory of records that is this process's alone.
  */
 int nic_rx_bind_for(const struct nic *nic, int dmabuf_fd, unsigned int n_queues,
-		    uint32_t niov_asked, struct nic_rx **ret, struct verdict *why);
+		    const struct nic_rx_client *client, struct nic_rx **ret, struct verdict *why);
 /*
  * For the broker: the netlink socket that the binding lives with, now the caller's alone. Rules and settings stay @rx's: release
  * it when the socket's last descriptor is closed, wherever that is. -1 when it was given away before.

@@ -205,7 +205,7 @@ static int broker_bind(struct nic_rx *rx, int dmabuf_fd, struct verdict *why)
 	int err, fd = -1;
 
 	q.n_queues = rx->n_queues;
-	q.niov_size = rx->niov_asked;
+	q.niov_size = rx->client.niov_asked;
 	err = exchange_anew(&q, dmabuf_fd, &a, &fd, why);
 	if (!err && (!is_netlink(fd) || a.n_queues != rx->n_queues || !a.niov_size))
 		err = verdict_set(why, -EBADMSG, NULL,

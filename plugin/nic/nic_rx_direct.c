@@ -33,7 +33,7 @@ static uint32_t nic_rx_rule_id;
 static uint32_t nic_niov_size_wanted(const struct nic_rx *rx, int dmabuf_fd)
 {
 	uint32_t page = (uint32_t)sysconf(_SC_PAGESIZE);
-	uint32_t want = rx->niov_asked;
+	uint32_t want = rx->client.niov_asked;
 	off_t size = lseek(dmabuf_fd, 0, SEEK_END);
 
 	if (!want)
@@ -73,9 +73,9 @@ static int nic_rx_bind_queues(struct nic_rx *rx, int dmabuf_fd)
 		return err;
 	rx->dmabuf = b.id;
 	rx->niov_size = b.niov_size ? b.niov_size : page;
-	if (rx->niov_asked > rx->niov_size)
+	if (rx->client.niov_asked > rx->niov_size)
 		log_warn("%s: net_iovs of %u bytes instead of %u: %s", rx->name, rx->niov_size,
-			 rx->niov_asked, why);
+			 rx->client.niov_asked, why);
 	return 0;
 }
 
@@ -88,6 +88,7 @@ static int nic_rx_make(struct nic_rx *rx, struct nic_state *st, int dmabuf_fd, s
 	owner = nic_state_owner_add(st, rx->tag, rx->queues, rx->n_queues);
 	if (!owner)
 		return verdict_set(why, -ENOMEM, NULL, "out of memory");
+	owner->user = rx->client.user;
 	err = nic_setup_apply(st, rx->queues, rx->n_queues, why);
 	if (err)
 		return err;
@@ -107,6 +108,25 @@ static int nic_rx_make(struct nic_rx *rx, struct nic_state *st, int dmabuf_fd, s
 	return 0;
 }
 
+/* Under the record's lock, so that two processes of one user do not both find room for one. */
+static int nic_rx_check_user(const struct nic_rx *rx, const struct nic_state *st,
+			     struct verdict *why)
+{
+	const struct nic_rx_client *c = &rx->client;
+	unsigned int has;
+
+	if (c->user == NIC_OWNER_SELF)
+		return 0;
+	has = nic_state_user_queues(st, c->user);
+	if (has + rx->n_queues <= c->queues_max)
+		return 0;
+	return verdict_set(why, -EDQUOT,
+			   "end other jobs of this user; or user-queues in [broker] of the "
+			   "broker's nicd.conf",
+			   "%s: user %u may have %u RX queues bound, has %u, and asks for %u",
+			   rx->name, c->user, c->queues_max, has, rx->n_queues);
+}
+
 static int direct_bind(struct nic_rx *rx, int dmabuf_fd, struct verdict *why)
 {
 	struct nic_owner *owner;
@@ -121,7 +141,9 @@ static int direct_bind(struct nic_rx *rx, int dmabuf_fd, struct verdict *why)
 	if (err < 0)
 		log_warn("%s: left-overs of a dead process could not be removed: %s", rx->name,
 			 strerror(-err));
-	err = nic_setup_choose(&st, rx->n_queues, rx->queues, why);
+	err = nic_rx_check_user(rx, &st, why);
+	if (!err)
+		err = nic_setup_choose(&st, rx->n_queues, rx->queues, why);
 	if (err) {
 		/* Nothing of ours to undo, but a dead process's settings may wait. */
 		if (!st.n_owners)

@@ -36,14 +36,17 @@ struct nic_owner_rule {
 /*
  * One binding. @pid, @start (field 22 of /proc/PID/stat, 0 if that could not be read) and @pidns
  * (inode of the PID namespace) tell whose; @tag tells bindings of one process apart. @dmabuf: id of
- * the bound dmabuf, 0 while the binding is being made.
+ * the bound dmabuf, 0 while the binding is being made. @user: whom a broker made it for,
+ * NIC_OWNER_SELF for a process's own.
  */
+#define NIC_OWNER_SELF ((uid_t)-1)
 struct nic_owner {
 	pid_t pid;
 	uint64_t start;
 	uint64_t pidns;
 	uint32_t tag;
 	uint32_t dmabuf;
+	uid_t user;
 	unsigned int n_queues;
 	unsigned int queues[NIC_OWNER_QUEUES_MAX];
 	struct nic_owner_rule *rules;
@@ -124,6 +127,8 @@ struct nic_owner *nic_state_owner_add(struct nic_state *st, uint32_t tag,
 				      const unsigned int *queues, unsigned int n_queues);
 /* This process's owner with @tag, or NULL. */
 struct nic_owner *nic_state_owner_find(struct nic_state *st, uint32_t tag);
+/* RX queues of this interface that brokers have bound for @user. */
+unsigned int nic_state_user_queues(const struct nic_state *st, uid_t user);
 void nic_state_owner_drop(struct nic_state *st, struct nic_owner *owner);
 
 int nic_owner_rule_add(struct nic_owner *owner, const struct nic_flow *flow, unsigned int queue);

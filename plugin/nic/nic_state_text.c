@@ -8,6 +8,7 @@
  *   split <n> | thresh <n> | ntuple <n>	former settings, if touched
  *   rss | rss-set | rss-next <n> <queue>...	RSS tables, see struct nic_former
  *   owner <pid> <start> <pidns> <tag> <dmabuf> <n> <queue>...
+ *   user <uid>					whom a broker made it for, the owner above it
  *   rule <family> <src> <sport> <dst> <dport> <queue>	of the owner above it
  *   end
  */
@@ -71,6 +72,8 @@ static void owner_format(FILE *f, const struct nic_owner *o)
 	for (unsigned int i = 0; i < o->n_queues; i++)
 		fprintf(f, " %u", o->queues[i]);
 	fputc('\n', f);
+	if (o->user != NIC_OWNER_SELF)
+		fprintf(f, "user %u\n", o->user);
 	for (unsigned int i = 0; i < o->n_rules; i++) {
 		const struct nic_flow *fl = &o->rules[i].flow;
 
@@ -150,7 +153,7 @@ static int rss_parse(struct nic_rss *rss, char **save)
 
 static int owner_parse(struct nic_state *st, char **save)
 {
-	struct nic_owner o = { 0 }, *owners;
+	struct nic_owner o = { .user = NIC_OWNER_SELF }, *owners;
 	uint64_t pid, tag, dmabuf, n, q;
 
 	if (word_number(save, INT32_MAX, &pid) || !pid || word_number(save, UINT64_MAX, &o.start) ||
@@ -172,6 +175,16 @@ static int owner_parse(struct nic_state *st, char **save)
 		return -ENOMEM;
 	st->owners = owners;
 	owners[st->n_owners++] = o;
+	return 0;
+}
+
+static int user_parse(struct nic_state *st, char **save)
+{
+	uint64_t uid;
+
+	if (!st->n_owners || word_number(save, NIC_OWNER_SELF - 1, &uid))
+		return NIC_PARSE_BAD;
+	st->owners[st->n_owners - 1].user = (uid_t)uid;
 	return 0;
 }
 
@@ -228,6 +241,8 @@ static int line_parse(struct nic_state *st, const char *word, char **save)
 		return rss_parse(&st->former.rss_next, save);
 	if (!strcmp(word, "owner"))
 		return owner_parse(st, save);
+	if (!strcmp(word, "user"))
+		return user_parse(st, save);
 	if (!strcmp(word, "rule"))
 		return rule_parse(st, save);
 	return NIC_PARSE_BAD;

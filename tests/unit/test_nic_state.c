@@ -89,6 +89,8 @@ static void fill(struct nic_state *st)
 	assert_ok(nic_rss_copy(&st->former.rss_next, &st->former.rss));
 	st->former.rss_next.entry[3] = 2;
 	o = nic_state_owner_add(st, 7, queues, 2);
+	assert_int_equal(o->user, NIC_OWNER_SELF);
+	o->user = 1234;
 	assert_non_null(o);
 	o->dmabuf = 42;
 	assert_ok(nic_owner_rule_add(o, &four, 2));
@@ -110,6 +112,9 @@ static void check_filled(struct nic_state *st)
 	assert_non_null(o);
 	assert_int_equal(o->pid, getpid());
 	assert_int_equal(o->dmabuf, 42);
+	assert_int_equal(o->user, 1234);
+	assert_int_equal(nic_state_user_queues(st, 1234), 2);
+	assert_int_equal(nic_state_user_queues(st, 5), 0);
 	assert_int_equal(o->n_queues, 2);
 	assert_memory_equal(o->queues, queues, sizeof(queues));
 	assert_int_equal(o->n_rules, 2);

@@ -15,11 +15,13 @@
 static void print_owner(const struct nic_owner *o)
 {
 	static const char *const life[] = { "dead", "running", "of another PID namespace" };
-	char queues[64];
+	char queues[64], user[48] = "";
 
-	printf("  queues %s: process %d (%s), %u flow rules\n",
+	if (o->user != NIC_OWNER_SELF)
+		snprintf(user, sizeof(user), ", the broker's for user %u", o->user);
+	printf("  queues %s: process %d (%s%s), %u flow rules\n",
 	       nic_ranges_text(o->queues, o->n_queues, queues, sizeof(queues)), (int)o->pid,
-	       life[nic_owner_life(o)], o->n_rules);
+	       life[nic_owner_life(o)], user, o->n_rules);
 }
 
 static void print_former(const struct nic_former *was)

@@ -18,6 +18,8 @@
 #include "nic/nic_state.h"
 
 #define CONF_SIZE_MAX (64 << 10)
+/* More than any NIC has. */
+#define CONF_USER_QUEUES_MAX 65536
 
 enum section { SECTION_NONE, SECTION_BROKER, SECTION_INTERFACE, SECTION_WRONG };
 
@@ -152,15 +154,25 @@ static void take_interfaces(struct parser *p, char *value)
 	take_list(p, value, take_interface);
 }
 
-static void take_queues(struct parser *p, char *value)
+static void take_limit(struct parser *p, const char *key, const char *value, unsigned int max,
+		       unsigned int *ret)
 {
 	unsigned long n;
 
-	if (!take_number(value, NIC_OWNER_QUEUES_MAX, &n) || !n)
-		wrong(p, "queues = %s: a number from 1 to %d is wanted", value,
-		      NIC_OWNER_QUEUES_MAX);
+	if (!take_number(value, max, &n) || !n)
+		wrong(p, "%s = %s: a number from 1 to %u is wanted", key, value, max);
 	else
-		p->conf.broker.queues = (unsigned int)n;
+		*ret = (unsigned int)n;
+}
+
+static void take_queues(struct parser *p, char *value)
+{
+	take_limit(p, "queues", value, NIC_OWNER_QUEUES_MAX, &p->conf.broker.queues);
+}
+
+static void take_user_queues(struct parser *p, char *value)
+{
+	take_limit(p, "user-queues", value, CONF_USER_QUEUES_MAX, &p->conf.broker.user_queues);
 }
 
 static void take_knob(struct parser *p, enum knob k, const char *value)
@@ -192,6 +204,7 @@ static const struct key {
 	{ SECTION_BROKER, "groups", take_groups },
 	{ SECTION_BROKER, "interfaces", take_interfaces },
 	{ SECTION_BROKER, "queues", take_queues },
+	{ SECTION_BROKER, "user-queues", take_user_queues },
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -320,7 +333,8 @@ static int file_open(const char *path, FILE **ret)
 
 int conf_load(const char *path, struct conf *ret)
 {
-	static const struct conf defaults = { .broker.queues = NIC_OWNER_QUEUES_MAX };
+	static const struct conf defaults = { .broker.queues = NIC_OWNER_QUEUES_MAX,
+					      .broker.user_queues = CONF_USER_QUEUES_MAX };
 	static struct parser p;
 	_cleanup_free_ char *line = NULL;
 	size_t size = 0;

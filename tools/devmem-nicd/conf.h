@@ -18,7 +18,8 @@
 
 /*
  * Who may have the broker bind queues, where, and how many.
- * @any_user: "users = *". @queues: RX queues a process may have bound at the same time.
+ * @any_user: "users = *". @queues: RX queues a process may have bound at the same time; @user_queues: a user, of one
+ * interface, by all his processes.
  */
 struct conf_broker {
 	uid_t uids[CONF_IDS_MAX];
@@ -29,6 +30,7 @@ struct conf_broker {
 	char interfaces[CONF_INTERFACES_MAX][IF_NAMESIZE];
 	unsigned int n_interfaces;
 	unsigned int queues;
+	unsigned int user_queues;
 };
 
 /*

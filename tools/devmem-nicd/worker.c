@@ -102,7 +102,8 @@ static int peer_get(void)
 }
 
 /* Is the client served at all, and on this interface? */
-static int check_policy(const char *ifname, unsigned int n_queues, struct verdict *why)
+static int check_policy(const char *ifname, unsigned int n_queues, unsigned int *ret_user_queues,
+			struct verdict *why)
 {
 	unsigned int queues = n_queues;
 	struct conf conf;
@@ -127,6 +128,7 @@ static int check_policy(const char *ifname, unsigned int n_queues, struct verdic
 	}
 	for (unsigned int i = 0; i < w.n_bindings; i++)
 		queues += w.bindings[i].rx->n_queues;
+	*ret_user_queues = conf.broker.user_queues;
 	if (queues <= conf.broker.queues)
 		return 0;
 	snprintf(remedy, sizeof(remedy), "NCCL_DEVMEM_QUEUES, or queues in [broker] of %s",
@@ -212,12 +214,13 @@ static void binding_drop(struct binding *b)
 
 static int do_probe(const struct broker_request *q, struct verdict *why)
 {
+	unsigned int user_queues;
 	struct nic nic;
 	int err;
 
 	err = nic_of(q, &nic, why);
 	if (!err)
-		err = check_policy(nic.name, 1, why);
+		err = check_policy(nic.name, 1, &user_queues, why);
 	if (!err)
 		err = nic_probe_rx(&nic, why);
 	if (!err)
@@ -229,6 +232,7 @@ static int do_probe(const struct broker_request *q, struct verdict *why)
 static int do_bind(const struct broker_request *q, int fd, struct broker_answer *a, int *ret_fd,
 		   struct verdict *why)
 {
+	struct nic_rx_client client = { .user = w.peer.uid, .niov_asked = q->niov_size };
 	struct nic_rx *rx = NULL;
 	struct binding *b;
 	struct nic nic;
@@ -236,14 +240,14 @@ static int do_bind(const struct broker_request *q, int fd, struct broker_answer 
 
 	err = nic_of(q, &nic, why);
 	if (!err)
-		err = check_policy(nic.name, q->n_queues, why);
+		err = check_policy(nic.name, q->n_queues, &client.queues_max, why);
 	if (!err)
 		err = check_dmabuf(nic.name, fd, why);
 	if (!err && w.n_bindings == BINDINGS_MAX)
 		err = verdict_set(why, -EBUSY, NULL, "%s: more than %d bindings of one process",
 				  nic.name, BINDINGS_MAX);
 	if (!err)
-		err = nic_rx_bind_for(&nic, fd, q->n_queues, q->niov_size, &rx, why);
+		err = nic_rx_bind_for(&nic, fd, q->n_queues, &client, &rx, why);
 	if (err)
 		return err;
 	*ret_fd = nic_rx_give_away(rx);
