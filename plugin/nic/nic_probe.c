@@ -39,6 +39,28 @@ static int no_driver(const struct nic *nic, const char *what, const char *ext, s
 			   ext[0] ? ": " : "", ext);
 }
 
+/*
+ * Queues that netkit shows are leased from another NIC (Linux 7.2): to bind one is possible, but header split and flow rules are
+ * that NIC's, in a namespace that this process does not reach.
+ */
+static bool is_netkit(const struct nic *nic)
+{
+	char driver[64], bus[64];
+
+	nic_driver_get(nic->name, driver, sizeof(driver), bus, sizeof(bus));
+	return !strcmp(driver, "netkit");
+}
+
+static int no_steering(const struct nic *nic, struct verdict *why)
+{
+	return verdict_set(why, -EOPNOTSUPP,
+			   "nothing where it is enough to send by devmem; else give this network "
+			   "namespace a NIC, or a virtual function of one, of its own",
+			   "%s: netkit lends queues of a NIC whose flow rules this process cannot "
+			   "set, so receives are copied",
+			   nic->name);
+}
+
 static int no_kernel(const struct nic *nic, const char *what, struct verdict *why)
 {
 	return verdict_set(why, -EOPNOTSUPP, REMEDY_KERNEL, "%s: %s", nic->name, what);
@@ -135,6 +157,8 @@ int nic_probe_rx(const struct nic *nic, struct verdict *why)
 	err = probe_link(nic, &link, why);
 	if (err)
 		return err;
+	if (is_netkit(nic))
+		return no_steering(nic, why);
 
 	bind = bind_nothing(nic, false, &nl);
 	if (!nl.sk)
