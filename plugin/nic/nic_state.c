@@ -40,8 +40,10 @@ int nic_netns_cookie(int sock, uint64_t *ret)
 	_cleanup_close_ int own = -1;
 	socklen_t len = sizeof(*ret);
 
-	if (sock < 0)
-		sock = own = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (sock < 0) {
+		own = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		sock = own;
+	}
 	if (sock < 0 || getsockopt(sock, SOL_SOCKET, SO_NETNS_COOKIE, ret, &len) < 0)
 		return -errno;
 	return 0;
