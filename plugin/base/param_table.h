@@ -52,7 +52,7 @@ PARAM_SIZE(ZEROCOPY_MIN, 32 << 10, 4 << 10, 1 << 30, "Pieces of host memory smal
 PARAM_SIZE(SNDBUF, 0, 0, 1 << 30, "SO_SNDBUF of data sockets. 0 leaves it to the kernel.")
 PARAM_SIZE(RCVBUF, 0, 0, 1 << 30, "SO_RCVBUF of data sockets. 0 leaves it to the kernel, but on devmem bounds it so that all sockets fit in the pool.")
 PARAM_STR(CONGESTION, "", "TCP congestion control of data sockets (TCP_CONGESTION). Empty: reno to peers on the same host, where pacing only costs, else the system's default.")
-PARAM_INT(CONNECT_TIMEOUT, 20000, 100, 3600000, "Milliseconds until a connection that does not come up is an error.")
+PARAM_INT(CONNECT_TIMEOUT, 30000, 100, 3600000, "Milliseconds until a connection that does not come up is an error.")
 PARAM_INT(PEER_TIMEOUT, 30000, 1000, 3600000, "Milliseconds of silence of a dead host until it is an error. A host that answers is not dead, however long its process takes to receive.")
 PARAM_BOOL(ZC_NOTIFICATION, 1, "Whether sends bring completions back in sendmsg's control data where the kernel can do that (kernel-patches/7.2). Otherwise the error queue is read.")
 PARAM_BOOL(RECYCLE, 1, "Whether receives give tokens back in recvmsg's control data where the kernel can do that (kernel-patches/7.2). Otherwise SO_DEVMEM_DONTNEED does.")
