@@ -7,6 +7,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,10 +102,20 @@ static void case_fork(void)
 	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && !WEXITSTATUS(status));
 }
 
+static bool held;
+
+static void hold(bool on)
+{
+	__atomic_store_n(&held, on, __ATOMIC_RELEASE);
+}
+
+/* Takes a moment, or until hold(false), but a minute at most. */
 static void slow(void *arg)
 {
 	(void)arg;
 	usleep(50000);
+	for (int i = 0; i < 60000 && __atomic_load_n(&held, __ATOMIC_ACQUIRE); i++)
+		usleep(1000);
 }
 
 static void case_order(void)
@@ -122,6 +133,7 @@ static void case_order(void)
 	OK(cuEventQuery(event));
 	OK(cuMemAlloc(&a, 4));
 	OK(cuMemcpyHtoD(a, &zero, 4));
+	hold(true);
 	OK(cuLaunchHostFunc(s, slow, NULL));
 	OK(cuMemcpyHtoDAsync(a, &one, 4, s));
 	OK(cuEventRecord(event, s));
@@ -129,16 +141,21 @@ static void case_order(void)
 	CHECK(cuStreamQuery(s) == CUDA_ERROR_NOT_READY);
 	OK(cuStreamQuery(t));
 	OK(cuStreamWaitEvent(t, event, 0));
+	hold(false);
 	OK(cuMemcpyDtoHAsync(&out, a, 4, t)); /* to pageable memory: it waits */
 	CHECK(out == 1);
-	/* A pageable source has been read when the call returns. */
+	/* A pageable source has been read when the call returns, though it is not copied yet. */
+	hold(true);
 	OK(cuLaunchHostFunc(s, slow, NULL));
 	OK(cuMemcpyHtoDAsync(a, &pageable, 4, s));
 	pageable = 6;
 	OK(cuStreamDestroy(s));
 	OK(cuCtxSynchronize());
-	usleep(100000);
-	OK(cuMemcpyDtoH(&out, a, 4));
+	hold(false);
+	for (int i = 0; i < 60000 && out == 1; i++) {
+		usleep(1000);
+		OK(cuMemcpyDtoH(&out, a, 4));
+	}
 	CHECK(out == 5);
 	OK(cuEventDestroy(event));
 	OK(cuStreamDestroy(t));
@@ -166,10 +183,12 @@ static void case_default_stream(void)
 	OK(cuStreamSynchronize(s));
 	OK(cuMemcpyDtoH(&out, a, 4));
 	CHECK(out == 0x03030303);
+	hold(true);
 	OK(cuLaunchHostFunc(n, slow, NULL));
 	OK(cuMemsetD8Async(a, 4, 4, n));
 	OK(cuMemcpyDtoH(&out, a, 4));
 	CHECK(out == 0x03030303);
+	hold(false);
 	OK(cuStreamSynchronize(n));
 }
 
@@ -404,6 +423,7 @@ static void die_busy_free(void)
 	begin();
 	OK(cuMemAlloc(&a, 16));
 	OK(cuStreamCreate(&s, CU_STREAM_NON_BLOCKING));
+	hold(true);
 	OK(cuLaunchHostFunc(s, slow, NULL));
 	OK(cuMemsetD8Async(a, 0, 16, s));
 	cuMemFree(a);
@@ -483,7 +503,7 @@ static int run(unsigned int i)
 		dup2(out[1], STDERR_FILENO);
 		close(out[0]);
 		close(out[1]);
-		alarm(30);
+		alarm(120);
 		cases[i].run();
 		_exit(0);
 	}
