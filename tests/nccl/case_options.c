@@ -32,7 +32,7 @@ static const char usage[] =
 	"      --traffic WHAT     none, exact (Simple), ll: how the plugin's bytes are checked\n"
 	"      --placed BY        any, gpu, unpack: who has to have put all received bytes in place\n"
 	"      --seed N           (1)\n"
-	"      --timeout S        of one operation (30)\n"
+	"      --timeout S        of one operation (60)\n"
 	"      --limit S          of everything (300)\n"
 	"      --verbose          a line for each case\n"
 	"NCCL's own environment variables choose algorithm, protocol and channels.\n"
@@ -266,7 +266,7 @@ int case_options_parse(int argc, char **argv, struct case_options *ret)
 		.counts = { 1, 3, 1000, 65536, 262147 },
 		.ncounts = 5,
 		.seed = 1,
-		.timeout_s = 30,
+		.timeout_s = 60,
 		.limit_s = 300,
 	};
 	int opt, err;

@@ -92,14 +92,14 @@ static char *in_place_src(const struct ref_case *c, char *dst, int me)
 
 /*
  * A send is counted when NCCL's proxy hears that it is done, which may be after the result is there: waits for that,
- * but not for ever. All ranks see the same sums, so they go round equally often.
+ * but not for ever (a minute). All ranks see the same sums, so they go round equally often.
  */
 static int traffic_settle(struct rank *rank, struct rank_traffic *ret)
 {
 	const struct timespec pause = { .tv_nsec = 500000 };
 	int err = rank_traffic_sum(rank, ret);
 
-	for (int i = 0; i < 2000 && !err && ret->sent != ret->received; i++) {
+	for (int i = 0; i < 120000 && !err && ret->sent != ret->received; i++) {
 		nanosleep(&pause, NULL);
 		err = rank_traffic_sum(rank, ret);
 	}

@@ -138,7 +138,7 @@ static int abort_timed(struct rank *rank, const char *after)
 
 	err = nccl_lib_check(&rank->nccl, rank->nccl.comm_abort(rank->comm), "ncclCommAbort");
 	start = rank_now() - start;
-	if (!err && start > 10) {
+	if (!err && start > 60) {
 		report_err("ncclCommAbort took %.1f s", start);
 		err = -ETIMEDOUT;
 	}
