@@ -208,6 +208,9 @@ static void exec_child(void)
 	_exit(126);
 }
 
+/* For a child that has next to nothing to do. */
+#define FORK_S 60
+
 static void child_main(struct agent *a, const struct call *c)
 {
 	switch ((enum fork_kind)c->a[0]) {
@@ -248,7 +251,7 @@ static void child_main(struct agent *a, const struct call *c)
 /* -> a0 the child's exit status. */
 static int fork_call(struct agent *a, struct call *c)
 {
-	int64_t end = monotime_ns() + 10 * NSEC_PER_SEC;
+	int64_t end = monotime_ns() + FORK_S * NSEC_PER_SEC;
 	int status = -1;
 	pid_t pid;
 
@@ -258,7 +261,7 @@ static int fork_call(struct agent *a, struct call *c)
 		return -errno;
 	if (pid == 0) {
 		/* A child that deadlocks must not outlive the case. */
-		alarm(10);
+		alarm(FORK_S);
 		child_main(a, c);
 	}
 	while (waitpid(pid, &status, WNOHANG) == 0) {

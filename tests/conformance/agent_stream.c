@@ -203,7 +203,7 @@ static int stream_post(struct agent *a, struct work *w)
 static void stream_flush(struct agent *a, struct work *w, void *data, int size)
 {
 	void *mhandle = (void *)w->s->mhandle, *request = NULL;
-	int64_t end = monotime_ns() + 5 * NSEC_PER_SEC;
+	int64_t end = monotime_ns() + 60 * NSEC_PER_SEC;
 	ncclResult_t res;
 	int done = 0;
 

@@ -63,6 +63,9 @@ _Noreturn void conf_skip(const char *fmt, ...) __attribute__((format(printf, 1, 
 /* What the table says of a case that passed: a figure, mostly. */
 void conf_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* How the reason begins when a call took long; the runner looks for it. */
+#define BLOCKED_PREFIX "a call blocked "
+
 #define FAIL(...) conf_fail(__FILE__, __LINE__, __VA_ARGS__)
 #define SKIP(...) conf_skip(__VA_ARGS__)
 #define CHECK(cond, ...)                   \

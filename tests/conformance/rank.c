@@ -78,7 +78,7 @@ void rank_kill(struct rank *r)
 /* The process of @r has to end by itself, with 0. */
 static void rank_await(const struct rank *r)
 {
-	int64_t end = monotime_ns() + 10 * conf.limit_factor * NSEC_PER_SEC;
+	int64_t end = monotime_ns() + TIDY_MS * NSEC_PER_MSEC;
 	int status = 0;
 
 	while (waitpid(r->pid, &status, WNOHANG) == 0) {
@@ -165,7 +165,7 @@ void rank_call(struct rank *r, struct call *c, enum call_thread thread, enum cal
 	rank_begin(r, c, thread, op);
 	rank_finish(r, thread);
 	if (must_not_block(op) && c->ns > limit)
-		FAIL("a call blocked for %lld ms (op %u on the %s thread)",
+		FAIL(BLOCKED_PREFIX "for %lld ms (op %u on the %s thread)",
 		     (long long)(c->ns / NSEC_PER_MSEC), c->op, thread_names[thread]);
 }
 
@@ -180,7 +180,7 @@ void rank_state(struct rank *r, struct process_state *ret)
 /* A thread that was joined leaves /proc a moment later; ThreadSanitizer has one of its own. */
 void rank_check_state(struct rank *r, const struct process_state *before)
 {
-	int64_t end = monotime_ns() + 2 * NSEC_PER_SEC;
+	int64_t end = monotime_ns() + TIDY_MS * NSEC_PER_MSEC;
 	struct process_state now;
 
 	for (;;) {

@@ -11,12 +11,17 @@
 #include "conformance.h"
 #include "worker.h"
 
-/* A call that NCCL polls has to come back within this time; room for a busy machine is in it. */
+/*
+ * A call that NCCL polls has to come back within this time. A machine that stands still breaks it too, so the runner tries a case that ends
+ * for this reason again (BLOCKED_PREFIX).
+ */
 #define CALL_MS 400
 /* The first accept of a GPU may allocate and bind memory of it. */
 #define CALL_GPU_MS 3000
 /* Every outcome, an error as well, has to show within this time. */
 #define END_MS (20000 * (int)conf.limit_factor)
+/* What a process still has to do by itself when the plugin is done: end, or leave /proc. */
+#define TIDY_MS (10000 * (int64_t)conf.limit_factor)
 
 struct pending {
 	struct call *call;

@@ -15,8 +15,10 @@
 #include "monotime.h"
 #include "net_driver.h"
 
-#define OUTPUT_MAX  65536
-#define SECONDS	    60
+#define OUTPUT_MAX 65536
+#define SECONDS	   60
+/* Of a case in which a call took long: the plugin does that every time, a machine that stands still does not. */
+#define TRIES	    3
 #define VERSION_MIN NET_API_MIN
 #define VERSION_MAX NET_API_MAX
 
@@ -310,7 +312,12 @@ static void run_version(const struct runner_options *run, int version, char **ar
 		for (const struct conf_case *c = conf_tables[t]; c->name; c++) {
 			if (!is_wanted(run, c) || (run->fail_fast && counts[FAILED]))
 				continue;
-			case_run(c, version, argv, &r);
+			for (int i = 0; i < TRIES; i++) {
+				case_run(c, version, argv, &r);
+				if (r.verdict != FAILED || !strstr(r.reason, BLOCKED_PREFIX))
+					break;
+				fprintf(stderr, "%s v%d: %s\n", c->name, version, r.reason);
+			}
 			result_print(run, c, version, &r,
 				     !(counts[PASSED] + counts[FAILED] + counts[SKIPPED]));
 			counts[r.verdict]++;

@@ -34,7 +34,7 @@ static void wait_ticket(struct gpu_queue *q, uint64_t ticket)
 	uint64_t done = 0;
 	int i;
 
-	for (i = 0; i < 300000 && done < ticket; i++) {
+	for (i = 0; i < 600000 && done < ticket; i++) {
 		assert_ok(gpu_queue_done(q, &done));
 		usleep(100);
 	}
@@ -75,9 +75,9 @@ static void gather_and_compare(struct gpu *gpu, struct gpu_queue *q)
 			memcpy(want + at, data + from, len);
 			at += len;
 		}
-		for (k = 0; k < 300000 && gpu_queue_move(q, moves, n) == -EAGAIN; k++)
+		for (k = 0; k < 1000000 && gpu_queue_move(q, moves, n) == -EAGAIN; k++)
 			usleep(50);
-		assert_true(k < 300000);
+		assert_true(k < 1000000);
 		if (i % 10 == 9)
 			assert_true(gpu_queue_mark(q, &ticket) == 0 || ticket > 0);
 	}

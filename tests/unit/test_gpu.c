@@ -276,7 +276,7 @@ static void held_gather(const struct standin_launch *l)
 	} *args = l->args;
 	int i;
 
-	for (i = 0; i < 100000 && __atomic_load_n(&hold_kernels, __ATOMIC_ACQUIRE); i++)
+	for (i = 0; i < 600000 && __atomic_load_n(&hold_kernels, __ATOMIC_ACQUIRE); i++)
 		usleep(100);
 	gather_emul_block(&args->tiles[l->block_linear], args->sources);
 }

@@ -21,19 +21,23 @@
 #include "report.h"
 
 #define SECRET "LAUNCHER_TEST_SECRET"
+/* The descriptor on which a rank says that it runs. */
+#define STARTED_FD "LAUNCHER_TEST_STARTED_FD"
+/* For what has to come; ten times as long for what is to be killed meanwhile. */
+#define PATIENCE_S 60
 
 static const char *program;
 
 /* What rank @rank of @nranks does; its exit status. */
 static int rank_main(int rank, int nranks, const char *spec, const char *scenario)
 {
-	const char *secret = getenv(SECRET);
+	const char *secret = getenv(SECRET), *started;
 	struct rendezvous *rv;
 	int all[LAUNCHER_MAX_RANKS];
 	int err;
 
 	if (!strcmp(scenario, "meet")) {
-		err = rendezvous_open(spec, rank, nranks, 5, &rv);
+		err = rendezvous_open(spec, rank, nranks, PATIENCE_S, &rv);
 		if (err)
 			return 10;
 		err = rendezvous_all_gather(rv, &rank, sizeof(rank), all);
@@ -43,7 +47,7 @@ static int rank_main(int rank, int nranks, const char *spec, const char *scenari
 		return err ? 11 : 0;
 	}
 	if (!strcmp(scenario, "one leaves")) {
-		err = rendezvous_open(spec, rank, nranks, 5, &rv);
+		err = rendezvous_open(spec, rank, nranks, PATIENCE_S, &rv);
 		if (err)
 			return err;
 		if (rank != 1)
@@ -58,13 +62,17 @@ static int rank_main(int rank, int nranks, const char *spec, const char *scenari
 	if (!strcmp(scenario, "one fails")) {
 		if (rank == 1)
 			return 42;
-		sleep(30); /* to be killed long before */
+		sleep(10 * PATIENCE_S); /* to be killed long before */
 		return 0;
 	}
 	if (!strcmp(scenario, "one crashes") && rank == 0)
 		raise(SIGKILL);
-	if (!strcmp(scenario, "hang"))
-		sleep(30);
+	if (!strcmp(scenario, "hang")) {
+		started = getenv(STARTED_FD);
+		if (started && write(atoi(started), "s", 1) != 1)
+			return 13;
+		sleep(10 * PATIENCE_S);
+	}
 	return 0;
 }
 
@@ -116,7 +124,7 @@ static void test_failure_ends_the_others(void **state)
 
 	(void)state;
 	assert_int_equal(launch("one fails", (struct launch){ .nranks = 3 }, &ms), 42);
-	assert_true(ms < 10000);
+	assert_true(ms < 5 * PATIENCE_S * 1000);
 	check_childless();
 }
 
@@ -127,7 +135,7 @@ static void test_ranks_see_the_end_of_a_peer(void **state)
 
 	(void)state;
 	assert_int_equal(launch("one leaves", (struct launch){ .nranks = 3 }, &ms), 0);
-	assert_true(ms < 4000);
+	assert_true(ms < PATIENCE_S * 1000);
 	check_childless();
 }
 
@@ -146,21 +154,39 @@ static void test_limit(void **state)
 
 	(void)state;
 	assert_int_equal(launch("hang", (struct launch){ .nranks = 2, .limit_s = 1 }, &ms), 124);
-	assert_true(ms >= 1000 && ms < 10000);
+	assert_true(ms >= 1000 && ms < 5 * PATIENCE_S * 1000);
 	check_childless();
+}
+
+/* A launcher of two ranks that hang, in a process of its own, when both of them run. */
+static pid_t launch_hanging(void)
+{
+	char text[16], started[2];
+	int fds[2];
+	int64_t ms;
+	pid_t pid;
+
+	assert_ok(pipe(fds));
+	snprintf(text, sizeof(text), "%d", fds[1]);
+	assert_ok(setenv(STARTED_FD, text, 1));
+	pid = fork();
+	if (pid == 0)
+		_exit(launch("hang", (struct launch){ .nranks = 2 }, &ms));
+	assert_ok(unsetenv(STARTED_FD));
+	close(fds[1]);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(read(fds[0], &started[i], 1), 1);
+	close(fds[0]);
+	return pid;
 }
 
 static void test_terminated(void **state)
 {
-	int64_t ms;
 	int status;
 	pid_t pid;
 
 	(void)state;
-	pid = fork();
-	if (pid == 0)
-		_exit(launch("hang", (struct launch){ .nranks = 2 }, &ms));
-	usleep(300000);
+	pid = launch_hanging();
 	assert_ok(kill(pid, SIGTERM));
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_true(WIFEXITED(status));
@@ -170,19 +196,16 @@ static void test_terminated(void **state)
 /* Killed outright it can do nothing: the kernel must end the ranks, which become our children. */
 static void test_killed(void **state)
 {
-	int64_t ms, deadline;
 	int status, ranks = 0;
+	int64_t deadline;
 	pid_t pid, child;
 
 	(void)state;
 	assert_ok(prctl(PR_SET_CHILD_SUBREAPER, 1));
-	pid = fork();
-	if (pid == 0)
-		_exit(launch("hang", (struct launch){ .nranks = 2 }, &ms));
-	usleep(300000);
+	pid = launch_hanging();
 	assert_ok(kill(pid, SIGKILL));
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	deadline = monotime_ns() + 5 * NSEC_PER_SEC;
+	deadline = monotime_ns() + PATIENCE_S * NSEC_PER_SEC;
 	while (ranks < 2 && monotime_ns() < deadline) {
 		child = waitpid(-1, &status, WNOHANG);
 		if (child <= 0) {

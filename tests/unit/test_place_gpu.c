@@ -7,6 +7,7 @@
  * unit-args: pieces copy_engine lent_while_gpu_works readable staged control_stream targets ordered destroyed gpu_error recv_staged send_staged send_closed
  */
 #include <errno.h>
+#include <pthread.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -49,7 +50,8 @@ static void held_gather(const struct standin_launch *l)
 	} *args = l->args;
 	int i;
 
-	for (i = 0; i < 100000 && __atomic_load_n(&hold_kernels, __ATOMIC_ACQUIRE); i++)
+	/* A minute at most. */
+	for (i = 0; i < 600000 && __atomic_load_n(&hold_kernels, __ATOMIC_ACQUIRE); i++)
 		usleep(100);
 	gather_emul_block(&args->tiles[l->block_linear], args->sources);
 }
@@ -116,7 +118,7 @@ static void settle(void)
 {
 	int i;
 
-	for (i = 0; i < 300000 && req.pending; i++) {
+	for (i = 0; i < 600000 && req.pending; i++) {
 		assert_true(place->ops->poll(place) >= 0);
 		usleep(100);
 	}
@@ -174,7 +176,7 @@ static uint8_t *window(size_t to, size_t *len)
 	uint8_t *host = NULL;
 	int i, r = -EAGAIN;
 
-	for (i = 0; i < 300000 && r == -EAGAIN; i++) {
+	for (i = 0; i < 1000000 && r == -EAGAIN; i++) {
 		r = place->ops->window(place, &req, mr, at(to), len, &host);
 		if (r == -EAGAIN) {
 			assert_true(place->ops->poll(place) >= 0);
@@ -406,20 +408,32 @@ static void case_ordered(void)
 	end();
 }
 
-/* A connection that ends while the GPU works for it. */
+static void *let_go(void *arg)
+{
+	(void)arg;
+	usleep(50000);
+	hold(false);
+	return NULL;
+}
+
+/* A connection that ends while the GPU works for it: the end waits for the GPU. */
 static void case_destroyed(void)
 {
 	size_t len = MIB;
+	pthread_t thread;
 
 	begin("kernel");
+	hold(true);
 	window(0, &len);
 	arrive(0, 20, 1448);
 	assert_ok(place->ops->put(place, &req, mr, at(0), &sock, &arrival));
 	assert_int_equal(place->ops->poll(place), 0);
 	arrive(100000, 20, 1448);
 	assert_ok(place->ops->put(place, &req, mr, at(100000), &sock, &arrival));
+	assert_ok(pthread_create(&thread, NULL, let_go, NULL));
 	place->ops->destroy(place);
 	place = NULL;
+	assert_ok(pthread_join(thread, NULL));
 	assert_int_equal(sock.lent, 0);
 	assert_int_equal(sock.ledger->held, 40);
 	end();

@@ -84,7 +84,7 @@ static void *visitor_main(void *arg)
 		inherited_spec(v->m, v->rank, spec, sizeof(spec));
 	if (v->rank == 0 && v->m->late_ms)
 		usleep((useconds_t)v->m->late_ms * 1000);
-	v->err = rendezvous_open(spec, v->rank, v->m->nranks, 5, &rv);
+	v->err = rendezvous_open(spec, v->rank, v->m->nranks, 60, &rv);
 	if (v->err)
 		return NULL;
 	if (v->m->absent != v->rank)
@@ -181,7 +181,7 @@ static void *stranger_main(void *arg)
 	int fd;
 
 	memset(junk, 'x', sizeof(junk));
-	for (int i = 0; i < 100; i++) {
+	for (int i = 0; i < 6000; i++) {
 		fd = socket(AF_INET, SOCK_STREAM, 0);
 		if (!connect(fd, (struct sockaddr *)&to, sizeof(to))) {
 			assert_int_equal(send(fd, junk, sizeof(junk), MSG_NOSIGNAL), sizeof(junk));
