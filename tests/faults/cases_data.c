@@ -81,7 +81,7 @@ static uint32_t flow_pick(const struct flow *f, enum order order, uint32_t turn)
 static void run_flow(size_t (*size_of)(uint32_t i), uint32_t count, uint32_t window,
 		     enum order order, bool null_sizes)
 {
-	int64_t end = ms_now() + 50000;
+	int64_t end = ms_now() + 2 * ERROR_MS;
 	struct flow tx = { 0 }, rx = { 0 };
 	struct pair p;
 	uint32_t turn = 0;
@@ -403,9 +403,9 @@ static void burst_3(void)
 	burst("3");
 }
 
-#define D(fn)                                                 \
-	{                                                     \
-		.name = "data." #fn, .run = fn, .seconds = 90 \
+#define D(fn)                                  \
+	{                                      \
+		.name = "data." #fn, .run = fn \
 	}
 const struct fault_case cases_data[] = {
 	D(socks_1),	   D(socks_2),

@@ -19,7 +19,7 @@
 static ncclResult_t stream_until_error(struct side *s, bool sends, int fd)
 {
 	struct wait w[WINDOW] = { 0 };
-	int64_t end = ms_now() + 20000;
+	int64_t end = ms_now() + ERROR_MS;
 	bool told = false;
 	int i;
 
@@ -98,7 +98,6 @@ static pid_t killer_start(const struct peer *p)
 static void kill_mid(bool i_send, const char *socks)
 {
 	char handle[NCCL_NET_HANDLE_MAXSIZE];
-	int64_t start;
 	void *listen = NULL, *comm;
 	struct side s;
 	struct peer p;
@@ -119,9 +118,7 @@ static void kill_mid(bool i_send, const char *socks)
 	side_open(&s, comm, BIG);
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) == 0);
 	killer = killer_start(&p);
-	start = ms_now();
 	CHECK_EQ(stream_until_error(&s, i_send, sv[0]), ncclRemoteError);
-	CHECK(ms_now() - start < 10000);
 	plug_expect_log("peer process ended or closed");
 	close(sv[0]);
 	close(sv[1]);
@@ -160,7 +157,7 @@ static void receiver_goes(bool reset, bool only_data)
 	struct raw_conn c;
 	struct side tx;
 	void *send, *req;
-	int64_t start;
+	int64_t end;
 	int fd, i;
 
 	env_set("NCCL_DEVMEM_SOCKETS", "3");
@@ -175,8 +172,11 @@ static void receiver_goes(bool reset, bool only_data)
 	CHECK_EQ(do_connect(h, &send, ERROR_MS), ncclSuccess);
 	side_open(&tx, send, 64 << 20);
 	CHECK_EQ(do_isend(&tx, 0, tx.size, &req, ERROR_MS), ncclSuccess);
-	CHECK_EQ(wait_one(req, NULL, 100), ncclInProgress);
-	CHECK(recv(c.data[1], junk, sizeof(junk), MSG_DONTWAIT) > 0);
+	end = ms_now() + ERROR_MS;
+	do
+		CHECK_EQ(wait_one(req, NULL, 100), ncclInProgress);
+	while (recv(c.data[1], junk, sizeof(junk), MSG_DONTWAIT) <= 0 && ms_now() < end);
+	CHECK(ms_now() < end);
 	if (only_data) {
 		if (reset)
 			raw_linger0(c.data[1]);
@@ -186,9 +186,7 @@ static void receiver_goes(bool reset, bool only_data)
 	} else {
 		raw_close(&c, reset);
 	}
-	start = ms_now();
 	CHECK_EQ(wait_one(req, NULL, ERROR_MS), ncclRemoteError);
-	CHECK(ms_now() - start < ERROR_MS);
 	plug_expect_log("peer process ended or closed");
 	if (only_data)
 		raw_close(&c, false);
@@ -227,11 +225,11 @@ static void counted_stream(struct side *s, bool sends, int count)
 
 		if (sends) {
 			pattern_fill(s->buf, BIG, (uint32_t)i);
-			CHECK_EQ(do_isend(s, 0, BIG, &req, 20000), ncclSuccess);
+			CHECK_EQ(do_isend(s, 0, BIG, &req, ERROR_MS), ncclSuccess);
 		} else {
-			CHECK_EQ(do_irecv(s, 0, BIG, &req, 20000), ncclSuccess);
+			CHECK_EQ(do_irecv(s, 0, BIG, &req, ERROR_MS), ncclSuccess);
 		}
-		CHECK_EQ(wait_one(req, NULL, 20000), ncclSuccess);
+		CHECK_EQ(wait_one(req, NULL, ERROR_MS), ncclSuccess);
 		if (!sends)
 			pattern_check(s->buf, BIG, (uint32_t)i);
 	}
@@ -359,7 +357,6 @@ static void silent_host(bool i_send)
 	char handle[NCCL_NET_HANDLE_MAXSIZE], c;
 	struct peer p = peer_start(silent_peer);
 	void *listen = NULL, *comm, *req;
-	int64_t start;
 	struct side s;
 
 	peer_get(p.fd, &c, 1);
@@ -380,14 +377,11 @@ static void silent_host(bool i_send)
 	side_open(&s, comm, BIG);
 	shell("nsenter -t %d -n ip link set ve1 address 02:00:00:00:00:99", (int)p.pid);
 	shell("nsenter -t %d -n ip addr del 10.77.0.2/24 dev ve1", (int)p.pid);
-	start = ms_now();
 	if (i_send)
 		CHECK_EQ(do_isend(&s, 0, BIG, &req, ERROR_MS), ncclSuccess);
 	else
 		CHECK_EQ(do_irecv(&s, 0, BIG, &req, ERROR_MS), ncclSuccess);
 	CHECK_EQ(wait_one(req, NULL, ERROR_MS), ncclRemoteError);
-	if (ms_now() - start > ERROR_MS)
-		FAIL("the error took %lld ms", (long long)(ms_now() - start));
 	plug_expect_log("the network between is down");
 	side_close(&s, i_send);
 	if (listen)
@@ -445,10 +439,10 @@ const struct fault_case cases_peer[] = {
 	{ .name = "peer.receiver_closes", .run = receiver_closes },
 	{ .name = "peer.receiver_resets_data", .run = receiver_resets_data },
 	{ .name = "peer.receiver_closes_data", .run = receiver_closes_data },
-	{ .name = "peer.freeze_receiver", .run = freeze_receiver, .seconds = 60 },
-	{ .name = "peer.freeze_sender", .run = freeze_sender, .seconds = 60 },
-	{ .name = "peer.freeze_receiver_long", .run = freeze_receiver_long, .seconds = 60 },
-	{ .name = "peer.freeze_sender_long", .run = freeze_sender_long, .seconds = 60 },
+	{ .name = "peer.freeze_receiver", .run = freeze_receiver },
+	{ .name = "peer.freeze_sender", .run = freeze_sender },
+	{ .name = "peer.freeze_receiver_long", .run = freeze_receiver_long },
+	{ .name = "peer.freeze_sender_long", .run = freeze_sender_long },
 	{ .name = "peer.silent_receiver", .run = silent_receiver },
 	{ .name = "peer.silent_sender", .run = silent_sender },
 	{ .name = "peer.others_live", .run = others_live },

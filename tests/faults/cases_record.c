@@ -606,7 +606,7 @@ const struct fault_case cases_record[] = {
 	R(complete_then_closed),
 	R(records_ahead),
 	R(chunks_tiny),
-	{ .name = "record.random_streams", .run = random_streams, .seconds = 120 },
+	{ .name = "record.random_streams", .run = random_streams },
 	R(sender_hears),
 	{ 0 },
 };

@@ -72,6 +72,9 @@ static void env_base(void)
 {
 	setenv("NCCL_DEVMEM_IFNAME", "lo", 1);
 	setenv("NCCL_DEVMEM_STATE_DIR", state_dir, 1);
+	/* Twice ERROR_MS. */
+	setenv("NCCL_DEVMEM_CONNECT_TIMEOUT", "120000", 1);
+	setenv("NCCL_DEVMEM_PEER_TIMEOUT", "120000", 1);
 }
 
 void env_undo(void)
@@ -153,14 +156,14 @@ struct peer peer_start(void (*fn)(int fd))
 
 void peer_wait(struct peer *p)
 {
-	int64_t end = ms_now() + 10000;
+	int64_t end = ms_now() + ERROR_MS;
 	int status = -1;
 
 	while (waitpid(p->pid, &status, WNOHANG) == 0) {
 		if (ms_now() > end) {
 			kill(p->pid, SIGKILL);
 			waitpid(p->pid, &status, 0);
-			FAIL("the other process did not end within 10 s");
+			FAIL("the other process did not end within %d ms", ERROR_MS);
 		}
 		ms_sleep(2);
 	}
@@ -191,8 +194,8 @@ void peer_get(int fd, void *buf, size_t len)
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 		ssize_t n;
 
-		if (poll(&p, 1, 15000) != 1)
-			FAIL("nothing from the other process within 15 s");
+		if (poll(&p, 1, ERROR_MS) != 1)
+			FAIL("nothing from the other process within %d ms", ERROR_MS);
 		n = recv(fd, (char *)buf + pos, len - pos, 0);
 		if (n <= 0)
 			FAIL("the other process is gone");
@@ -231,8 +234,8 @@ void ns_veth(pid_t peer)
 	shell("nsenter -t %d -n sh -c 'ip addr add 10.77.0.2/24 dev ve1 && ip link set ve1 up'",
 	      (int)peer);
 	/* The interface counts as running once the kernel has seen the carrier, which it does when it has time. */
-	shell("for t in $(seq 100); do ip -br link show dev ve0 | grep -q ' UP ' && exit; sleep 0.1; done; exit 1");
-	shell("nsenter -t %d -n sh -c 'for t in $(seq 100); do ip -br link show dev ve1 | grep -q \" UP \" && "
+	shell("for t in $(seq 600); do ip -br link show dev ve0 | grep -q ' UP ' && exit; sleep 0.1; done; exit 1");
+	shell("nsenter -t %d -n sh -c 'for t in $(seq 600); do ip -br link show dev ve1 | grep -q \" UP \" && "
 	      "exit; sleep 0.1; done; exit 1'",
 	      (int)peer);
 }
@@ -241,7 +244,7 @@ void ns_veth(pid_t peer)
 static void threads_gone(int before)
 {
 #if !defined(__SANITIZE_THREAD__)
-	int64_t end = ms_now() + 1000;
+	int64_t end = ms_now() + ERROR_MS;
 
 	while (count_threads() > before && ms_now() < end)
 		ms_sleep(1);
@@ -297,7 +300,7 @@ static void case_main(const struct fault_case *c)
 /* Returns 0 passed, 77 skipped, 1 failed. */
 static int case_run(const struct fault_case *c)
 {
-	int64_t start = ms_now(), end = start + 1000LL * (c->seconds ? c->seconds : 30);
+	int64_t start = ms_now(), end = start + 1000LL * (c->seconds ? c->seconds : 300);
 	const char *how = "FAILED";
 	int status = 0, late = 0;
 	pid_t pid;

@@ -14,8 +14,11 @@
 #include <sys/types.h>
 
 #define FAULT_SKIP 77
-/* Every error of the plugin has to show within this time. */
-#define ERROR_MS 5000
+/*
+ * Everything has to show within this time, errors too. Far below NCCL_DEVMEM_PEER_TIMEOUT and NCCL_DEVMEM_CONNECT_TIMEOUT as the
+ * cases have them (env_base()), so that what shows in time was noticed and did not run out; far above what a busy machine takes.
+ */
+#define ERROR_MS 60000
 
 /* The case does not leave the process fit for a fresh run on loopback. */
 #define CASE_NO_FRESH 1
@@ -23,7 +26,7 @@
 struct fault_case {
 	const char *name;
 	void (*run)(void);
-	unsigned int seconds; /* limit of the whole case; 0: 30 */
+	unsigned int seconds; /* limit of the whole case; 0: 300 */
 	unsigned int flags;
 };
 
@@ -65,7 +68,7 @@ long rss_kb(void);
 
 /*
  * A second process of the case, forked before the plugin is loaded. It runs @fn with its end of a socket pair and
- * exits 0 if that returns. peer_wait() fails the case unless the peer ends so within 10 s.
+ * exits 0 if that returns. peer_wait() fails the case unless the peer ends so within ERROR_MS.
  */
 struct peer {
 	pid_t pid;

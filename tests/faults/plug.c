@@ -10,9 +10,7 @@
 #include "faults.h"
 #include "plug.h"
 
-#define LOG_MAX	    (64 << 10)
-#define SETUP_MS    10000
-#define TRANSFER_MS 20000
+#define LOG_MAX (64 << 10)
 
 struct plug plug;
 const char *plug_path;
@@ -207,7 +205,7 @@ void pair_open(struct pair *p, size_t buf_size)
 
 	memset(p, 0, sizeof(*p));
 	do_listen(p->handle, &p->listen);
-	do_both(p->handle, p->listen, &send, &recv, &s, &r, SETUP_MS);
+	do_both(p->handle, p->listen, &send, &recv, &s, &r, ERROR_MS);
 	CHECK_EQ(s, ncclSuccess);
 	CHECK_EQ(r, ncclSuccess);
 	side_open(&p->tx, send, buf_size);
@@ -316,7 +314,7 @@ void pair_exchange(struct pair *p, size_t size, uint32_t seq)
 	memset(p->rx.buf, 0xee, p->rx.size);
 	CHECK_EQ(do_irecv(&p->rx, 0, p->rx.size, &w[0].req, ERROR_MS), ncclSuccess);
 	CHECK_EQ(do_isend(&p->tx, 0, size, &w[1].req, ERROR_MS), ncclSuccess);
-	wait_all(w, 2, TRANSFER_MS);
+	wait_all(w, 2, ERROR_MS);
 	CHECK_EQ(w[0].res, ncclSuccess);
 	CHECK_EQ(w[1].res, ncclSuccess);
 	CHECK_EQ(w[0].size, size);

@@ -11,8 +11,6 @@
 #include "plug.h"
 #include "raw.h"
 
-#define RAW_MS 5000
-
 int raw_dial(const void *handle)
 {
 	struct sockaddr_in in = { .sin_family = AF_INET };
@@ -44,7 +42,7 @@ ssize_t raw_recv(int fd, void *buf, size_t len)
 		struct pollfd p = { .fd = fd, .events = POLLIN };
 		ssize_t n;
 
-		if (poll(&p, 1, RAW_MS) != 1)
+		if (poll(&p, 1, ERROR_MS) != 1)
 			return -1;
 		n = recv(fd, (char *)buf + pos, len - pos, 0);
 		if (n <= 0)
@@ -114,7 +112,7 @@ void raw_connect(struct raw_conn *c, const void *handle, void *listen, int n, vo
 		raw_hello_send(c->data[i],
 			       raw_hello(handle, WIRE_HELLO_DATA, conn, (uint16_t)n, (uint16_t)i));
 	}
-	CHECK_EQ(do_accept(listen, ret_recv, RAW_MS), ncclSuccess);
+	CHECK_EQ(do_accept(listen, ret_recv, ERROR_MS), ncclSuccess);
 	CHECK_EQ(raw_recv(c->ctrl, &ready, sizeof(ready)), sizeof(ready));
 	wire_ready_swap(&ready);
 	CHECK_EQ(ready.magic, WIRE_MAGIC);
@@ -171,7 +169,7 @@ void raw_accept(int fd, struct raw_conn *c, int n)
 		struct wire_hello h;
 		int s;
 
-		CHECK_EQ(poll(&p, 1, RAW_MS), 1);
+		CHECK_EQ(poll(&p, 1, ERROR_MS), 1);
 		s = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 		CHECK(s >= 0);
 		CHECK_EQ(raw_recv(s, &h, sizeof(h)), sizeof(h));

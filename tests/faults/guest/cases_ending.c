@@ -43,7 +43,6 @@ static void unbound_receiver(int fd)
 static void device_removed(void)
 {
 	char handle[NCCL_NET_HANDLE_MAXSIZE], c;
-	int64_t start;
 	struct side s;
 	struct peer p;
 	void *send;
@@ -67,12 +66,8 @@ static void device_removed(void)
 		shell("nsenter -t %d -n ip link del sdm1", (int)p.pid);
 		_exit(0);
 	}
-	start = ms_now();
 	CHECK_EQ(stream(&s, true, -1), ncclRemoteError);
-	CHECK(ms_now() - start < 10000);
 	peer_get(p.fd, &c, 1);
-	if (ms_now() - start > ERROR_MS + 3000)
-		FAIL("the receiver's error took %lld ms", (long long)(ms_now() - start));
 	side_close(&s, true);
 	peer_wait(&p);
 	plug_close();
@@ -311,9 +306,9 @@ static void killed_then_fresh(void)
 	shell("ip netns del " NETNS);
 }
 
-#define G(fn)                                                  \
-	{                                                      \
-		.name = "guest." #fn, .run = fn, .seconds = 60 \
+#define G(fn)                                   \
+	{                                       \
+		.name = "guest." #fn, .run = fn \
 	}
 const struct fault_case cases_ending[] = {
 	G(sender_killed),  G(receiver_closes),	 G(receiver_aborts),

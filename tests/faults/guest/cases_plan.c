@@ -282,9 +282,9 @@ static void rules_full_required(void)
 	refused(fill_rules, "the flow rule table is full");
 }
 
-#define G(fn)                                                  \
-	{                                                      \
-		.name = "guest." #fn, .run = fn, .seconds = 60 \
+#define G(fn)                                   \
+	{                                       \
+		.name = "guest." #fn, .run = fn \
 	}
 const struct fault_case cases_plan[] = {
 	G(works),

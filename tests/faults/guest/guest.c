@@ -55,7 +55,7 @@ void receive(struct side *s, uint32_t count)
 
 		memset(s->buf, 0xee, MSG);
 		CHECK_EQ(do_irecv(s, 0, MSG, &req, ERROR_MS), ncclSuccess);
-		CHECK_EQ(wait_one(req, &got, 20000), ncclSuccess);
+		CHECK_EQ(wait_one(req, &got, ERROR_MS), ncclSuccess);
 		CHECK_EQ(got, MSG);
 		pattern_check(s->buf, MSG, i);
 	}
@@ -129,13 +129,13 @@ void send_messages(struct side *s, uint32_t count)
 
 		pattern_fill(s->buf, MSG, i);
 		CHECK_EQ(do_isend(s, 0, MSG, &req, ERROR_MS), ncclSuccess);
-		CHECK_EQ(wait_one(req, NULL, 20000), ncclSuccess);
+		CHECK_EQ(wait_one(req, NULL, ERROR_MS), ncclSuccess);
 	}
 }
 
 ncclResult_t stream(struct side *s, bool sends, int fd)
 {
-	int64_t end = ms_now() + 20000;
+	int64_t end = ms_now() + ERROR_MS;
 	bool told = false;
 
 	while (ms_now() < end) {
@@ -145,7 +145,7 @@ ncclResult_t stream(struct side *s, bool sends, int fd)
 		r = sends ? do_isend(s, 0, MSG, &req, ERROR_MS)
 			  : do_irecv(s, 0, MSG, &req, ERROR_MS);
 		if (r == ncclSuccess)
-			r = wait_one(req, NULL, 15000);
+			r = wait_one(req, NULL, ERROR_MS);
 		if (r != ncclSuccess)
 			return r;
 		if (!told && fd >= 0)
