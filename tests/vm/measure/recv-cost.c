@@ -203,8 +203,8 @@ static uint64_t drain(int fd, size_t bytes, bool wait)
 	uint64_t cost = 0;
 
 	for (r.got = 0; r.got < bytes;) {
-		if (wait && poll(&p, 1, 10000) != 1)
-			die("no data for 10 s");
+		if (wait && poll(&p, 1, 60000) != 1)
+			die("no data for 60 s");
 		cost += receive(fd);
 		if (r.n_tokens && !releases_in_recvmsg())
 			cost += release_by_setsockopt(fd);
@@ -226,7 +226,7 @@ static void peer_wait(int answer)
 	struct pollfd p = { .fd = answer, .events = POLLIN };
 	uint8_t times;
 
-	if (poll(&p, 1, 20000) != 1)
+	if (poll(&p, 1, 60000) != 1)
 		die("the socket does not take %zu bytes: tcp_rmem is too small", opt.fill);
 	if (read(answer, &times, 1) != 1)
 		die("the peer has ended");

@@ -314,7 +314,7 @@ static void test_other_pid_namespace(void **state)
 	guest_child_start(&c, binder_in_container);
 	assert_int_equal(guest_child_step(&c), 3);
 	guest_child_kill(&c);
-	for (int i = 0; i < 200 && guest_bound(3); i++)
+	for (int i = 0; i < 6000 && guest_bound(3); i++)
 		usleep(10000);
 	nic_restore_stale();
 	assert_guest_log("removed 2 of its flow rules");
@@ -369,15 +369,21 @@ static void test_fork(void **state)
 static void parent_with_child(struct guest_child *c)
 {
 	struct nic_rx *rx = guest_bind(1);
-	pid_t pid = fork();
+	int forgot[2];
+	char said;
+	pid_t pid;
 
 	(void)rx;
+	assert_ok(pipe(forgot));
+	pid = fork();
 	if (!pid) {
 		nic_forget();
-		sleep(5);
+		if (write(forgot[1], "f", 1) != 1)
+			_exit(1);
+		sleep(600); /* killed long before */
 		_exit(0);
 	}
-	usleep(100000);
+	assert_int_equal(read(forgot[0], &said, 1), 1);
 	guest_child_pause(c, (int)pid);
 }
 
@@ -404,7 +410,7 @@ static void parent_with_ignorant_child(struct guest_child *c)
 
 	(void)rx;
 	if (!pid) {
-		sleep(5);
+		sleep(600); /* killed long before */
 		_exit(0);
 	}
 	guest_child_pause(c, (int)pid);
@@ -426,7 +432,7 @@ static void test_binding_outlives_its_process(void **state)
 	assert_string_equal(guest_rss(), "0-2");
 	assert_int_equal(guest_records(), 1);
 	assert_ok(kill(grandchild, SIGKILL));
-	for (int i = 0; i < 200 && guest_bound(3); i++)
+	for (int i = 0; i < 6000 && guest_bound(3); i++)
 		usleep(10000);
 	nic_restore_stale();
 	assert_int_equal(guest_records(), 0);

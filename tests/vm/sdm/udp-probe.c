@@ -63,10 +63,13 @@ static int receive(uint16_t port)
 				      .msg_iovlen = 1,
 				      .msg_control = control,
 				      .msg_controllen = sizeof(control) };
-		int wait = left == UINT32_MAX ? 15000 : left < TAIL ? 500 : 2000;
+		int wait = left == UINT32_MAX ? 60000 : left < TAIL ? 1000 : 4000, n = 0;
 		struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
 
-		if (poll(&poll_fd, 1, wait) == 0)
+		/* In parts: a machine that stands still for a while uses up one of them, not all. */
+		for (int part = 0; part < 4 && n == 0; part++)
+			n = poll(&poll_fd, 1, wait / 4);
+		if (n == 0)
 			break;
 		if (recvmsg(fd, &msg, 0) != sizeof(p))
 			die("recvmsg");

@@ -170,8 +170,8 @@ static ssize_t receive(int fd, struct msghdr *msg, size_t keep)
 		if (errno == EAGAIN) {
 			struct pollfd p = { .fd = fd, .events = POLLIN };
 
-			if (poll(&p, 1, 20000) == 0)
-				die("no data for 20 s");
+			if (poll(&p, 1, 60000) == 0)
+				die("no data for 60 s");
 		}
 	}
 	r.freed += frags;

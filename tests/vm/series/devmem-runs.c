@@ -16,7 +16,7 @@
 #include "recv_call.h"
 
 enum { ETOOSMALL = 525, LINEAR = 1 << 20, CONTROL = 256 << 10, MAX_HELD = 1024 };
-enum { MAX_RUN = 63, MAX_ENTRIES = MAX_RUN, WAIT_MS = 20000 };
+enum { MAX_RUN = 63, MAX_ENTRIES = MAX_RUN, WAIT_MS = 60000 };
 
 static struct options {
 	const char *ifname, *address;

@@ -225,7 +225,7 @@ static inline int connection_make(const char *ifname, const char *address, bool 
 
 	if (getaddrinfo(address, "5000", &hints, &ai))
 		die("address %s", address);
-	for (int tries = 0; tries < 100; tries++) {
+	for (int tries = 0; tries < 600; tries++) {
 		fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) ||
 		    setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, ifname, (socklen_t)strlen(ifname)))
@@ -233,7 +233,7 @@ static inline int connection_make(const char *ifname, const char *address, bool 
 		if (listening) {
 			if (bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, 1))
 				die("listen");
-			alarm(30);
+			alarm(60);
 			conn = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 			if (conn < 0)
 				die("accept");
@@ -249,7 +249,7 @@ static inline int connection_make(const char *ifname, const char *address, bool 
 		close(fd);
 		usleep(100000);
 	}
-	die("no connection within 10 s");
+	die("no connection within 60 s");
 }
 
 /*

@@ -150,7 +150,7 @@ static void pollerr_wait(void)
 {
 	struct pollfd p = { .fd = e.tx };
 
-	check(poll(&p, 1, 5000) == 1, "no notification within 5 s");
+	check(poll(&p, 1, 60000) == 1, "no notification within 60 s");
 }
 
 /* Three sends whose notifications are in the error queue, in one range. */
@@ -166,7 +166,7 @@ static void three_finished(void)
 
 static void ends_close(void)
 {
-	int64_t end = now_ms() + 5000;
+	int64_t end = now_ms() + 60000;
 
 	drain();
 	while (e.told < e.sends && now_ms() < end)

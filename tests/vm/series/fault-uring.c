@@ -92,7 +92,7 @@ static struct io_uring_sqe op_sqe(uint16_t ioprio)
 static void op_submit(uint16_t ioprio, uint8_t flags)
 {
 	struct io_uring_sqe sqe = op_sqe(ioprio);
-	int64_t end = now_ms() + 10000;
+	int64_t end = now_ms() + 60000;
 	struct io_uring_cqe cqe;
 
 	sqe.flags = flags;
@@ -129,7 +129,7 @@ static int op_cancel(void)
 	struct io_uring_sqe sqe = {
 		.opcode = IORING_OP_ASYNC_CANCEL, .fd = -1, .addr = op.tag, .user_data = TAG_CANCEL
 	};
-	int64_t end = now_ms() + 20000;
+	int64_t end = now_ms() + 60000;
 	int res = 1;
 
 	for (int i = 0; res > 0; i++) {
@@ -268,7 +268,7 @@ static void recv_woken_by_errors(void)
 	held.n = 0;
 	check(send(op.c.rx, data, sizeof(data), MSG_ZEROCOPY) == sizeof(data), "send");
 	check(recv(op.c.tx, data, sizeof(data), MSG_WAITALL) == sizeof(data), "recv");
-	for (int i = 0; i < 1000 && !(p.revents & POLLERR); i++) {
+	for (int i = 0; i < 6000 && !(p.revents & POLLERR); i++) {
 		cpus_stir();
 		poll(&p, 1, 10);
 	}
@@ -400,8 +400,8 @@ static bool sends_reap(bool wait)
 	return true;
 }
 
-/* What has been sent comes, each byte of it right, and no more. Return: how much */
-static uint64_t sends_receive(void)
+/* What has been sent comes, @least or more, each byte of it right, and no more. Return: how much */
+static uint64_t sends_receive(uint64_t least)
 {
 	static struct ledger l;
 	uint64_t got = 0;
@@ -411,7 +411,7 @@ static uint64_t sends_receive(void)
 		struct pollfd p = { .fd = s.c.rx, .events = POLLIN };
 
 		/* an end of stream, or nothing for a while */
-		if (poll(&p, 1, 300) == 0)
+		if (poll(&p, 1, got < least ? 60000 : 300) == 0)
 			break;
 		l.n = 0;
 		n = conn_recv(&s.c, &l, 64 << 10, MSG_DONTWAIT);
@@ -456,10 +456,10 @@ static void send_cancelled(void)
 		sends_reap(true);
 	check(s.sent < TX_BYTES, "nothing was cancelled");
 	/* not before the peer has it */
-	got = sends_receive();
+	got = sends_receive(s.sent);
 	check(got == s.sent, "%" PRIu64 " bytes came, %" PRIu64 " were said to be sent", got,
 	      s.sent);
-	for (int i = 0; i < 100 && !sends_notified(); i++) {
+	for (int i = 0; i < 12000 && !sends_notified(); i++) {
 		cpus_stir();
 		usleep(5000);
 		while (sends_reap(false))
@@ -484,7 +484,7 @@ static void send_ring_closed(void)
 		ring_close(&s.ring);
 		if (unbind)
 			binding_close(&bind_tx);
-		got = sends_receive();
+		got = sends_receive(1);
 		check(got > 0 && got < TX_BYTES, "%" PRIu64 " bytes came", got);
 		conn_close(&s.c);
 		if (unbind) {
@@ -518,7 +518,7 @@ static void send_killed(void)
 		_exit(0);
 	}
 	check(waitpid(pid, &status, 0) == pid && !status, "child: %x", status);
-	got = sends_receive();
+	got = sends_receive(1);
 	check(got > 0 && got < TX_BYTES, "%" PRIu64 " bytes came", got);
 	ring_close(&s.ring);
 	conn_close(&s.c);

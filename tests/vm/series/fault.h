@@ -125,14 +125,14 @@ static inline void readable_wait(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 
-	if (poll(&p, 1, 10000) != 1)
-		die("no data within 10 s");
+	if (poll(&p, 1, 60000) != 1)
+		die("no data within 60 s");
 }
 
 /* Until all that the other end has sent has come, so that one call finds it. */
 static inline void conn_arrived(const struct conn *c)
 {
-	int64_t end = now_ms() + 10000;
+	int64_t end = now_ms() + 60000;
 	int len = 0;
 
 	while (!ioctl(c->rx, FIONREAD, &len) && (uint64_t)len < c->sent - c->got) {
@@ -347,7 +347,7 @@ static inline int dmabufs_count(void)
 /* Until the kernel holds no more than @n dmabufs. A page pool looks for its niovs once a second. */
 static inline void dmabufs_wait(int n)
 {
-	int64_t end = now_ms() + 8000;
+	int64_t end = now_ms() + 60000;
 
 	while (dmabufs_count() > n) {
 		check(now_ms() < end, "%d dmabufs are held, expected %d", dmabufs_count(), n);
