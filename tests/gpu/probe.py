@@ -162,7 +162,7 @@ def smi():
     if shutil.which("nvidia-smi"):
         try:
             done = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], capture_output=True, text=True,
-                                  timeout=30, check=False)
+                                  timeout=60, check=False)
             if done.returncode == 0 and done.stdout.strip():
                 return done.stdout.split()[0]
         except (OSError, subprocess.TimeoutExpired):

@@ -442,7 +442,7 @@ class Counting(unittest.TestCase):
 class Launching(unittest.TestCase):
     """Ranks that fail, hang, or disobey."""
 
-    def launch(self, scripts, seconds=20, notice=1):
+    def launch(self, scripts, seconds=60, notice=1):
         with tempfile.TemporaryDirectory() as d:
             outputs = [pathlib.Path(d, str(i)) for i in range(len(scripts))]
             started = time.monotonic()
@@ -457,22 +457,25 @@ class Launching(unittest.TestCase):
         self.assertEqual(self.launch(["exit 3", "kill -9 $$"])[0], ["exit status 3", "ended by signal 9 (SIGKILL)"])
 
     def test_hang(self):
-        ends, _, took = self.launch(["sleep 60", "true"], seconds=1)
+        ends, _, took = self.launch(["sleep 600", "true"], seconds=1)
         self.assertIn("did not end in 1 seconds", ends[0])
-        self.assertLess(took, 10)
+        self.assertLess(took, 300)
 
     def test_other_rank_failed(self):
-        ends, _, took = self.launch(["sleep 60", "exit 1"])
+        ends, _, took = self.launch(["sleep 600", "exit 1"])
         self.assertIn("after the other rank had failed", ends[0])
         self.assertEqual(ends[1], "exit status 1")
-        self.assertLess(took, 10)
+        self.assertLess(took, 300)
 
     def test_disobedient_with_children(self):
-        ends, outputs, took = self.launch(["trap '' TERM; sleep 60 & echo $!; wait; while :; do sleep 1; done"], seconds=1)
+        for seconds in (1, 10, 60):
+            ends, outputs, took = self.launch(["trap '' TERM; sleep 600 & echo $!; wait; while :; do sleep 1; done"], seconds=seconds)
+            if outputs[0]:  # a busy machine may not have come to that
+                break
         self.assertIn("did not end", ends[0])
-        self.assertLess(took, 20)
+        self.assertLess(took, 300)
         child = int(outputs[0].split()[0])
-        for _ in range(50):
+        for _ in range(600):
             try:
                 with open(f"/proc/{child}/stat", encoding="ascii") as f:
                     if f.read().split()[2] == "Z":

@@ -224,7 +224,7 @@ class Gloo(Ranks):
         with tempfile.NamedTemporaryFile("w", suffix=".py") as f:
             f.write(code)
             f.flush()
-            ends, ranks, _ = self.pair(f.name, 2, "--sizes", "1024", "--iterations", "1", "--timeout", "20")
+            ends, ranks, _ = self.pair(f.name, 2, "--sizes", "1024", "--iterations", "1", "--timeout", "60")
         self.assertEqual(ends[1], "exit status 9")
         self.assertTrue(ends[0])
         self.assertIsNone(ranks[1])

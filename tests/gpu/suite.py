@@ -244,7 +244,7 @@ class Suite:
 
 def revision():
     try:
-        done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=20,
+        done = subprocess.run(["git", "-C", ROOT, "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=60,
                               check=False)
         return done.stdout.strip() or "unknown"
     except OSError:
