@@ -22,6 +22,36 @@ step() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }
 note() { printf '    %s\n' "$*"; }
 die() { printf '%s: %s\n' "${0##*/}" "$*" >&2; exit 1; }
 
+# Can directory $1 take about $2 MiB? Asked before the work and not after it; nothing is made yet.
+out_check() {
+	local dir=$1 have
+
+	while [ ! -e "$dir" ]; do
+		dir=$(dirname "$dir")
+	done
+	[ -d "$dir" ] || die "$dir is no directory; name another one with --out"
+	[ -w "$dir" ] || die "$dir cannot be written; name another directory with --out"
+	have=$(($(df --output=avail -k "$dir" | tail -n 1) / 1024))
+	[ "$have" -ge "$2" ] || die "$dir has $have MiB free, about $2 are wanted; free some, or name another directory with --out"
+}
+
+# Files $2... to directory $1, all or none; prints where they are.
+out_put() {
+	local out=$1 part f
+
+	shift
+	{ mkdir -p "$out" && part=$(mktemp -d "$out/.part.XXXXXX"); } || die "$out cannot be written"
+	if ! cp --sparse=always -- "$@" "$part/"; then
+		rm -rf "$part"
+		die "$out got nothing; free space there, or name another directory with --out"
+	fi
+	for f; do
+		mv -f "$part/${f##*/}" "$out/"
+		echo "$out/${f##*/}"
+	done
+	rmdir "$part"
+}
+
 as_root() {
 	if [ "$(id -u)" -eq 0 ]; then
 		"$@"

@@ -93,7 +93,8 @@ system_make() {
 			echo "skip: debootstrap cannot have $suite from $mirror"
 			exit 77
 		fi
-		tar -C "$work/fresh" -cf "$cache/$suite.tar.$$" . && mv "$cache/$suite.tar.$$" "$cache/$suite.tar"
+		tar -C "$work/fresh" -cf "$cache/$suite.tar.$$" . || { rm -f "$cache/$suite.tar.$$"; exit 1; }
+		mv "$cache/$suite.tar.$$" "$cache/$suite.tar"
 		rm -rf "$work/fresh"
 	fi
 	tar -C "$system" -xf "$cache/$suite.tar"
