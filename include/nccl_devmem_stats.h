@@ -139,7 +139,7 @@ enum nccl_devmem_stats_path {
  * A send or receive comm. @id: not 0 while it lives, and never used twice in a process; a reader that finds it changed after reading the
  * rest has read two halves. @path: of the last message that was not in the control stream.
  * @posted, @msgs, @bytes: requests posted and done, and payload of those done.
- * @latency: of one request in 8, from isend() or irecv() to the test() that says done; @latency_ns: their sum.
+ * @latency: of one request in 32, from isend() or irecv() to the test() that says done; @latency_ns: their sum.
  * @polls: tests that were not done, by stage. @stage: at the last look.
  * What TCP tells (TCP_INFO, tcp(7)), summed over the connection's sockets, read about twice a second while the comm is used; @tcp_ns is
  * when, CLOCK_MONOTONIC, 0 never. @busy_us, @rwnd_us, @sndbuf_us: time with data to send, of that stopped by the peer's window, by our

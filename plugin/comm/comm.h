@@ -82,7 +82,7 @@ struct comm {
 /*
  * One isend or irecv. Lives in its comm's ring at seq % NET_MAX_REQUESTS from the call until net_test() reports it done.
  *
- * @data, @size: the caller's buffer; on the receive side @size is the most that may come, @total what does come.
+ * @data, @size: the caller's buffer; @total is what is sent or does come; on the receive side @size is the most that may.
  * @mr: a reference is held while the request is in use, because deregMr may come at any time.
  *
  * Send: @assigned bytes have been given to sockets, @accepted were taken by the kernel; the memory is free when all are accepted, the

@@ -9,7 +9,7 @@
 #include "comm/comm.h"
 
 /* One request in so many is timed, one test that was not done in so many is looked at; powers of two. */
-#define COMM_STATS_TIMED 8
+#define COMM_STATS_TIMED 32
 #define COMM_STATS_LOOK	 16
 
 /* From net_track_comm() to net_untrack_comm(). */
@@ -26,36 +26,36 @@ static inline int64_t comm_stats_begin(const struct comm *comm)
 	return comm->stats.shown && comm->stats.posts % COMM_STATS_TIMED == 0 ? now_ns() : 0;
 }
 
-/* After it; @req is NULL when it is to be tried again. */
+/* After it. */
 static inline void comm_stats_posted(struct comm *comm, struct request *req, int64_t begin)
 {
-	if (!req)
-		return;
 	req->posted_ns = begin;
 	comm->stats.posts++;
 	if (comm->stats.shown)
 		stats_set(&comm->stats.shown->posted, comm->stats.posts);
 }
 
-/* After a test(). @req may have been released, but its slot is not another's yet. */
-static inline void comm_stats_tested(struct comm *comm, struct request *req, bool done)
+/* After a test() that says done, which may be said again. @req may have been released, but its slot is not another's yet. */
+static inline void comm_stats_done(struct comm *comm, struct request *req)
 {
 	struct nccl_devmem_stats_conn *shown = comm->stats.shown;
 
-	if (!shown)
-		return;
-	if (!done) {
-		if (++comm->stats.polls % COMM_STATS_LOOK == 0)
-			comm_stats_look(comm, req);
-		return;
-	}
 	if (req->counted)
 		return;
 	req->counted = true;
+	if (!shown)
+		return;
 	stats_add(&shown->msgs, 1);
-	stats_add(&shown->bytes, comm->kind == COMM_SEND ? req->size : req->total);
+	stats_add(&shown->bytes, req->total);
 	if (req->posted_ns)
 		comm_stats_timed(comm, req);
+}
+
+/* After any other test(). */
+static inline void comm_stats_waits(struct comm *comm, const struct request *req)
+{
+	if (comm->stats.shown && ++comm->stats.polls % COMM_STATS_LOOK == 0)
+		comm_stats_look(comm, req);
 }
 
 #endif

@@ -375,6 +375,7 @@ static int frame_send_post(struct comm *comm, const void *data, size_t size, int
 		.tag = tag,
 		.data = (uint8_t *)data, /* only ever read */
 		.size = size,
+		.total = size,
 		.mr = mr ? mr_get(mr) : NULL,
 		.path = &path_send_copy,
 	};

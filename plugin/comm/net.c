@@ -438,7 +438,7 @@ int net_isend(struct comm *comm, const void *data, size_t size, int tag, struct 
 		return -EINVAL;
 	begin = comm_stats_begin(comm);
 	r = comm->ops->send(comm, data, size, tag, mr, ret);
-	if (r == 0)
+	if (r == 0 && *ret)
 		comm_stats_posted(comm, *ret, begin);
 	return r;
 }
@@ -455,7 +455,7 @@ int net_irecv(struct comm *comm, void *data, size_t size, int tag, struct mr *mr
 		return -EINVAL;
 	begin = comm_stats_begin(comm);
 	r = comm->ops->recv(comm, data, size, tag, mr, ll, ret);
-	if (r == 0)
+	if (r == 0 && *ret)
 		comm_stats_posted(comm, *ret, begin);
 	return r;
 }
@@ -471,9 +471,13 @@ int net_test(struct request *req, int *ret_done, size_t *ret_size)
 	if (net_is_forked())
 		return -EINVAL;
 	r = comm->ops->test(req, ret_done, ret_size);
-	if (r == 0)
-		comm_stats_tested(comm, req, *ret_done);
-	return r;
+	if (r)
+		return r;
+	if (*ret_done)
+		comm_stats_done(comm, req);
+	else
+		comm_stats_waits(comm, req);
+	return 0;
 }
 
 int net_request_fd(const struct request *req)

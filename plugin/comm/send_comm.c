@@ -278,6 +278,7 @@ static int send_comm_post(struct comm *comm, const void *data, size_t size, int 
 		.tag = tag,
 		.data = (uint8_t *)data, /* only ever read */
 		.size = size,
+		.total = size,
 		.mr = mr ? mr_get(mr) : NULL,
 	};
 	if (!is_inline(sc, req)) {

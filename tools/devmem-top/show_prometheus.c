@@ -279,7 +279,7 @@ static void print_latency(FILE *out, const struct reading *r)
 	int sends, k;
 
 	put_head(out, m, "histogram",
-		 "From posting to completion, of one request in 8 on connections that live.");
+		 "From posting to completion, of one request in 32 on connections that live.");
 	for (i = 0; i < r->n_procs; i++) {
 		const struct proc *p = &r->procs[i];
 
