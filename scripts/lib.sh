@@ -9,13 +9,13 @@ build=${DEVMEM_BUILD:-$root/build}
 jobs=$(nproc)
 
 # Debian packages, by what they are for.
-build_packages=(cmake gcc make pkg-config libnl-3-dev libnl-genl-3-dev libdrm-dev libjansson-dev zlib1g-dev)
+build_packages=(cmake gcc make pkg-config libnl-3-dev libnl-genl-3-dev libdrm-dev libjansson-dev zlib1g-dev systemtap-sdt-dev)
 deb_packages=(debhelper dh-dkms dpkg-dev lintian debootstrap groff-base)
 kernel_deb_packages=(debhelper dpkg-dev rsync kmod)
 image_packages=(debootstrap dosfstools mtools fdisk e2fsprogs qemu-system-x86 ovmf)
 net_packages=(iproute2 ethtool)
 train_packages=(python3-sklearn)
-test_packages=(libcmocka-dev shellcheck clang-format clang-tidy cppcheck python3 python3-yaml python3-jsonschema binutils bc rpm cpio tmux jq librsvg2-bin)
+test_packages=(libcmocka-dev shellcheck clang-format clang-tidy cppcheck python3 python3-yaml python3-jsonschema binutils bc rpm cpio tmux jq librsvg2-bin gdb bpftrace)
 x86_packages=(qemu-system-x86 libelf-dev)
 
 step() { printf '\n\033[1m==> %s\033[0m\n' "$*"; }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <errno.h>
 
+#include "base/trace.h"
 #include "comm/chunk_queue.h"
 
 static struct recv_chunk *first(struct chunk_queue *q)
@@ -51,6 +52,7 @@ static int place_part(struct chunk_queue *q, struct data_sock *ds, struct arriva
 	int r;
 
 	req->arrived += n;
+	TRACE4(chunk_received, req->comm, req, req->path->rung, n);
 	r = req->place->ops->put(req->place, &req->put, req->mr, c->p, ds, part);
 	c->p += n;
 	c->left -= n;

@@ -113,6 +113,7 @@ void comm_stats_look(struct comm *comm, const struct request *req)
 	struct nccl_devmem_stats_conn *c = comm->stats.shown;
 	enum nccl_devmem_stats_stage stage = stage_of(comm, req);
 
+	TRACE3(flow_waits, comm, req, stage);
 	stats_set(&c->stage, stage);
 	stats_add(&c->polls[stage], COMM_STATS_LOOK);
 	if (comm->stats.polls / COMM_STATS_LOOK % TCP_LOOKS == 0)

@@ -6,6 +6,7 @@
 #define DEVMEM_COMM_STATS_H
 
 #include "base/stats.h"
+#include "base/trace.h"
 #include "comm/comm.h"
 
 /* One request in so many is timed, one test that was not done in so many is looked at; powers of two. */
@@ -29,6 +30,7 @@ static inline int64_t comm_stats_begin(const struct comm *comm)
 /* After it. */
 static inline void comm_stats_posted(struct comm *comm, struct request *req, int64_t begin)
 {
+	TRACE4(request_posted, comm, req, req->size, comm->kind);
 	req->posted_ns = begin;
 	comm->stats.posts++;
 	if (comm->stats.shown)
@@ -43,6 +45,7 @@ static inline void comm_stats_done(struct comm *comm, struct request *req)
 	if (req->counted)
 		return;
 	req->counted = true;
+	TRACE4(request_done, comm, req, req->total, comm->kind);
 	if (!shown)
 		return;
 	stats_add(&shown->msgs, 1);

@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "base/param.h"
+#include "base/trace.h"
 #include "comm/net_internal.h"
 #include "comm/peer_mode.h"
 
@@ -290,6 +291,7 @@ static int finish(struct connect_op *op, const char *peer, struct comm **ret)
 	if (r < 0)
 		return r;
 	net_track_comm(comm);
+	TRACE4(connected, comm, comm->nic->name, comm->peer, comm->n_socks);
 	*ret = comm;
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "base/counter.h"
 #include "base/log.h"
 #include "base/mutant.h"
+#include "base/trace.h"
 #include "comm/comm.h"
 
 /*
@@ -104,6 +105,7 @@ static bool is_complete(const struct request *req)
 static void arrived(struct frame_recv *fr, struct request *req, size_t n)
 {
 	req->arrived += n;
+	TRACE4(chunk_received, &fr->base, req, RUNG_COPY, n);
 	counter_add(recv_copy, n);
 	if (is_complete(req))
 		fr->n_open--;

@@ -12,6 +12,7 @@
 #include "base/counter.h"
 #include "base/mutant.h"
 #include "base/param.h"
+#include "base/trace.h"
 #include "comm/comm.h"
 #include "comm/peer_watch.h"
 #include "comm/send_path.h"
@@ -186,6 +187,7 @@ static size_t queue_accepted(struct out_queue *q, size_t n)
 		f->p += body;
 		f->left -= body;
 		f->req->accepted += body;
+		TRACE4(chunk_sent, f->req->comm, f->req, f->req->path->rung, body);
 		payload += body;
 		n -= head + body;
 		if (f->head_left || f->left)

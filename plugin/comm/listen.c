@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "base/param.h"
+#include "base/trace.h"
 #include "comm/net_internal.h"
 #include "comm/peer_mode.h"
 
@@ -438,6 +439,7 @@ static int finish(struct listen_comm *l, struct partial *p, struct comm **ret)
 	if (r < 0)
 		return r;
 	net_track_comm(comm);
+	TRACE5(accepted, comm, comm->nic->name, comm->peer, comm->n_socks, rung);
 	*ret = comm;
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "base/mutant.h"
 #include "base/param.h"
 #include "base/stats.h"
+#include "base/trace.h"
 #include "comm/comm_stats.h"
 #include "comm/net_internal.h"
 #include "mem/gpu.h"
@@ -217,6 +218,7 @@ int net_init(void)
 static void close_comm(struct comm *comm)
 {
 	net_untrack_comm(comm);
+	TRACE1(closed, comm);
 	comm->ops->destroy(comm);
 }
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "base/param.h"
+#include "base/trace.h"
 #include "comm/comm.h"
 #include "comm/ctrl_stream.h"
 #include "comm/peer_watch.h"
@@ -221,6 +222,7 @@ static int push_chunk(struct send_comm *sc, int i)
 		b->p += n;
 		b->left -= (size_t)n;
 		req->accepted += (size_t)n;
+		TRACE4(chunk_sent, &sc->base, req, req->path->rung, n);
 		moved = true;
 	}
 	b->req = NULL;

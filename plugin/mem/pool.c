@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/param.h"
 #include "base/stats.h"
+#include "base/trace.h"
 #include "mem/gpu_block.h"
 #include "mem/pool.h"
 
@@ -87,8 +88,10 @@ static void pool_show(struct pool *pool)
 	if (!s)
 		return;
 	stats_set(&s->reserved, pool->reserved);
-	if (left < s->free_least)
+	if (left < s->free_least) {
+		TRACE3(pool_low, pool->nic.name, left, limit);
 		stats_set(&s->free_least, left);
+	}
 }
 
 static void pool_show_first(struct pool *pool)
@@ -340,9 +343,10 @@ int pool_reserve(struct pool *pool, size_t bytes, struct verdict *why)
 	int err = 0;
 
 	pthread_mutex_lock(&pool_lock);
-	if (pool->reserved <= limit && bytes <= limit - pool->reserved)
+	if (pool->reserved <= limit && bytes <= limit - pool->reserved) {
 		pool->reserved += bytes;
-	else
+	} else {
+		TRACE3(pool_short, pool->nic.name, limit - pool->reserved, bytes);
 		err = verdict_set(
 			why, -ENOSPC,
 			"raise NCCL_DEVMEM_POOL_SIZE, or lower NCCL_DEVMEM_SOCKETS or "
@@ -351,6 +355,7 @@ int pool_reserve(struct pool *pool, size_t bytes, struct verdict *why)
 			"needs %zu KiB",
 			pool->nic.name, pool->block.size >> 10, (limit - pool->reserved) >> 10,
 			bytes >> 10);
+	}
 	pool_show(pool);
 	pthread_mutex_unlock(&pool_lock);
 	return err;

@@ -5,6 +5,7 @@
 
 #include "base/counter.h"
 #include "base/kernel.h"
+#include "base/trace.h"
 #include "mem/token_ledger.h"
 #include "uapi/series.h"
 
@@ -118,6 +119,7 @@ int token_ledger_freed(struct token_ledger *l, uint32_t asked, uint32_t freed)
 		return -EPROTO;
 	counter_add(tokens_in, freed);
 	counter_add(tokens_in_recv, freed);
+	TRACE3(tokens_returned, l, freed, true);
 	ledger_shift(l, ledger_take(l, 0, freed));
 	return freed == asked ? 0 : -EPROTO;
 }
@@ -185,6 +187,7 @@ int token_ledger_release(struct token_ledger *l, int fd)
 			break;
 		}
 		counter_add(tokens_in, n);
+		TRACE3(tokens_returned, l, n, false);
 		first = ledger_take(l, first, (uint32_t)n);
 	}
 	ledger_shift(l, first);

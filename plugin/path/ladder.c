@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/param.h"
 #include "base/stats.h"
+#include "base/trace.h"
 #include "path/ladder.h"
 
 /* Distinct messages remembered. When it is full a message may repeat, but none is lost. */
@@ -83,6 +84,7 @@ int ladder_step_down(const char *nic_name, enum direction dir, enum rung from, e
 
 	if (say_once(hash_message(nic_name, kind, why->reason))) {
 		counter_inc(steps_down);
+		TRACE5(step_down, nic_name, dir, from, to, why->reason);
 		stats_step_note((uint32_t)hash_text(HASH_START, why->reason), nic_name,
 				dir == DIR_SEND, (int)from, (int)to, why);
 		if (allowed)
