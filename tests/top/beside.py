@@ -56,15 +56,17 @@ def job(directory, *args, ranks=2, **env):
     names = [word for r in range(ranks) for word in ("--rank-env", f"{r}:RANK={r}")]
     argv, env = perf(directory, "all_reduce", "-n", str(ranks), "--sizes", "4M", "--iters", "1000000", *names, *args, **env)
     with subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as p:
+        runs = False
         try:
-            if not until(lambda: p.poll() is not None or moving(directory, ranks), 60) or p.poll() is not None:
+            runs = until(lambda: p.poll() is not None or moving(directory, ranks), 60) and p.poll() is None
+            if not runs:
                 check("the job runs", False, top(directory, "-b").stdout)
             yield p
         finally:
             p.send_signal(signal.SIGTERM)
             _, said = p.communicate(timeout=60)
-            if p.returncode not in (-signal.SIGTERM, 128 + signal.SIGTERM, 0, 1):
-                print(said[-2000:])
+            if not runs or p.returncode not in (-signal.SIGTERM, 128 + signal.SIGTERM, 0, 1):
+                print(f"the job ended with {p.returncode}: {said[-2000:]}")
 
 
 def sent(process):
