@@ -122,6 +122,8 @@ STANDIN_API CUresult cuModuleUnload(CUmodule module)
 {
 	ENTER_CTX(ctx);
 	state_lock();
+	/* A kernel of it may still run. */
+	stream_wait_all(ctx);
 	module_check(module, __func__);
 	if (module->ctx != ctx)
 		standin_die("cuModuleUnload: of another context than the current one");

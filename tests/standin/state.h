@@ -63,6 +63,7 @@ struct CUctx_st {
 	unsigned int flags;
 	unsigned long long id;
 	CUstream null_stream; /* made when first used */
+	unsigned int closing; /* destroyed streams whose work is not done */
 	CUcontext next;	      /* of all, ended ones too */
 };
 

@@ -65,6 +65,8 @@ static void *stream_thread(void *arg)
 		}
 		op_finish(stream, op);
 	}
+	stream->ctx->closing--;
+	pthread_cond_broadcast(&standin.progress);
 	stream_unref(stream);
 	state_unlock();
 	return NULL;
@@ -156,6 +158,8 @@ void stream_wait_all(CUcontext ctx)
 			s = s->next;
 		}
 	}
+	while (ctx->closing)
+		pthread_cond_wait(&standin.progress, &standin.lock);
 }
 
 static CUstream stream_new(CUcontext ctx, unsigned int flags, int priority)
@@ -187,6 +191,8 @@ static void stream_close(CUstream stream)
 		;
 	*at = stream->next;
 	stream->closing = true;
+	if (stream->started)
+		stream->ctx->closing++;
 	pthread_cond_signal(&stream->more);
 	stream_unref(stream);
 }

@@ -142,10 +142,19 @@ static void expect_copy_engine(const char *reason)
 {
 	struct gpu_queue *q;
 	struct gpu *gpu;
+	int tries = 0;
 
 	app_begin();
-	gpu = current();
-	q = queue_of(gpu);
+	for (;;) {
+		gpu = current();
+		q = queue_of(gpu);
+		/* What a GPU that is busy for long gets; a machine that stands still makes it so. */
+		if (!strstr(unit_log_text, "the GPU was busy") || ++tries == 20)
+			break;
+		gpu_queue_destroy(q);
+		gpu_reset();
+		unit_log_clear();
+	}
 	assert_logged("gather: copy engine (");
 	assert_logged(reason);
 	assert_false(gpu_queue_is_ordered(q));
