@@ -49,7 +49,7 @@ PARAM_SIZE(CHUNK_SIZE, 256 << 10, 4 << 10, 4 << 20,
 PARAM_BOOL(FRAMES, 1, "Whether messages carry their description with them on the data sockets where the receiving CPU sees the bytes (any path but devmem and staged). Otherwise the control socket tells of them, at the price of more system calls.")
 PARAM_SIZE(INLINE_MAX, 8 << 10, 0, 64 << 10, "Messages up to this size travel in the control stream.")
 PARAM_SIZE(ZEROCOPY_MIN, 32 << 10, 4 << 10, 1 << 30, "Pieces of host memory smaller than this are copied even when zerocopy is on.")
-PARAM_SIZE(SNDBUF, 0, 0, 1 << 30, "SO_SNDBUF of data sockets. 0 leaves it to the kernel.")
+PARAM_SIZE(SNDBUF, 0, 0, 1 << 30, "SO_SNDBUF of data sockets. 0 chooses: 384K to peers on the same host, where more only passes through the caches, unless net.core.wmem_max is less; to others what the kernel finds.")
 PARAM_SIZE(RCVBUF, 0, 0, 1 << 30, "SO_RCVBUF of data sockets. 0 leaves it to the kernel, but on devmem bounds it so that all sockets fit in the pool.")
 PARAM_STR(CONGESTION, "", "TCP congestion control of data sockets (TCP_CONGESTION). Empty: reno to peers on the same host, where pacing only costs, else the system's default.")
 PARAM_INT(CONNECT_TIMEOUT, 30000, 100, 3600000, "Milliseconds until a connection that does not come up is an error.")

@@ -85,7 +85,7 @@ static int set_int(int fd, int level, int name, int value)
  * The loopback device neither queues nor loses: there a congestion control that paces, bbr above all, only waits. reno does not, and every
  * kernel has it and lets every process take it (net/ipv4/tcp_cong.c). Has to be so before connect(), as bbr leaves its pacing behind.
  */
-static void set_near_options(int fd)
+static void set_near_congestion(int fd)
 {
 	static const char cc[] = "reno";
 	static bool said;
@@ -95,6 +95,39 @@ static void set_near_options(int fd)
 		log_info("congestion control %s on data sockets to this host, where there is no "
 			 "network to be fair to; %s sets another",
 			 cc, param_env_name(PARAM_CONGESTION));
+}
+
+/*
+ * On loopback a send's bytes are in the receiver's queue when it ends, and the answers to them are looked at last: so this bounds what one
+ * call copies, how far a thread runs ahead of its own receiving, and how much of a processor's cache that goes through. The kernel's own
+ * growth up to net.ipv4.tcp_wmem buys nothing here. NCCL's largest slot with its head (512 KiB and a little) should fit, and the kernel
+ * doubles what it is given (socket(7)).
+ */
+#define NEAR_SNDBUF (384 << 10)
+
+static void set_near_sndbuf(int fd)
+{
+	static bool said;
+	int got = 0;
+	socklen_t len = sizeof(got);
+
+	if (set_int(fd, SOL_SOCKET, SO_SNDBUF, NEAR_SNDBUF) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &got, &len) < 0)
+		return;
+	/* net.core.wmem_max was the bound: less than a slot is worse than the kernel's own growth, which so comes back (Linux 5.15). */
+	if (got < 2 * NEAR_SNDBUF) {
+		set_int(fd, SOL_SOCKET, SO_BUF_LOCK, 0);
+		if (!__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+			log_info("send buffers to this host are the kernel's, since "
+				 "net.core.wmem_max is below %d; with more of it they are bounded "
+				 "to what stays in a processor's cache",
+				 NEAR_SNDBUF);
+		return;
+	}
+	if (!__atomic_exchange_n(&said, true, __ATOMIC_RELAXED))
+		log_info("send buffer of %dK on data sockets to this host, so that what is sent is "
+			 "still in a processor's cache when it is received; %s sets another",
+			 NEAR_SNDBUF >> 10, param_env_name(PARAM_SNDBUF));
 }
 
 /* Buffer sizes and congestion control decide about the handshake too (window scale), so they are set before connect. */
@@ -134,8 +167,12 @@ int sock_connect(const struct sockaddr *local, const struct sockaddr *remote, so
 		return -errno;
 	if (data)
 		set_data_options(fd);
-	if (data && !param_str(PARAM_CONGESTION)[0] && nic_addr_is_local(remote))
-		set_near_options(fd);
+	if (data && nic_addr_is_local(remote)) {
+		if (!param_str(PARAM_CONGESTION)[0])
+			set_near_congestion(fd);
+		if (!param_int(PARAM_SNDBUF))
+			set_near_sndbuf(fd);
+	}
 	if (connect(fd, remote, len) < 0 && errno != EINPROGRESS)
 		return -errno;
 	*ret_fd = TAKE_FD(fd);
