@@ -4,6 +4,8 @@
  * behind, and hands many frames to the kernel in one call.
  */
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -36,6 +38,22 @@
 #define HOLD_MAX (56UL << 10)
 
 /*
+ * Loopback's packets are 64 KiB, and on its way one costs nearly the same with 100 bytes: a power of two with its head fills one packet more
+ * by a little. So to a peer on this host a call ends where a packet does, if there is more to send; and of messages that follow one
+ * another, what goes beyond full packets, up to TAIL_MAX, stays behind and goes with the next. Alone it goes as soon as a test() finds
+ * that there is no next. Behind calls of more than TAIL_CALL it is not worth the delay. Messages follow one another when isend() comes
+ * within TAIL_NS of the last one's end, which no answer from a peer can precede, and from then on until a tail had to go alone.
+ *
+ * The size of a packet is asked for again every PACKET_CALLS calls: until the receiver's window has grown it is half of the first one
+ * (tcp_bound_to_half_wnd(), include/net/tcp.h).
+ */
+#define PACKET_MIN   (16UL << 10)
+#define PACKET_CALLS 64
+#define TAIL_MAX     (16UL << 10)
+#define TAIL_CALL    (280UL << 10)
+#define TAIL_NS	     2000
+
+/*
  * @head: in wire order, @head_left bytes of it still to be sent. [@p, @p + @left) is what remains of the payload.
  */
 struct out_frame {
@@ -46,23 +64,35 @@ struct out_frame {
 	size_t left;
 };
 
-/* @first, @end count up for ever; frames live at their value modulo QUEUE_MAX. @bytes: queued and not yet taken by the kernel. */
+/*
+ * @first, @end count up for ever; frames live at their value modulo QUEUE_MAX. @bytes: queued and not yet taken by the kernel. @tail:
+ * what was left behind at last; it is still so, and nothing came behind it, while it equals @bytes. @packet: payload of a packet, 0
+ * where that is of no matter; @calls: counts when to ask for it.
+ */
 struct out_queue {
 	uint32_t first;
 	uint32_t end;
 	size_t bytes;
+	size_t tail;
+	size_t packet;
+	unsigned int calls;
 	struct out_frame ring[QUEUE_MAX];
 };
 
 /*
  * @next_seq: number of the next isend. @cut: the oldest message that is not wholly queued. @posted: an isend() has come since the last
- * test(), @posted_ns: when the last one of a small message came.
+ * test(), @posted_ns: when the last one of a small message came. @near: the peer is on this host. @has_tail: a queue keeps one.
+ * @followed: the last one that was kept went with the next message; @cut_ns: when the last isend() that might have left one was done.
  */
 struct frame_send {
 	struct comm base;
 	uint32_t next_seq;
 	uint32_t cut;
 	bool posted;
+	bool near;
+	bool has_tail;
+	bool followed;
+	int64_t cut_ns;
 	int64_t posted_ns;
 	size_t chunk_size;
 	struct peer_watch watch;
@@ -90,6 +120,7 @@ int frame_send_create(const struct nic *nic, int ctrl_fd, const int *socks, int 
 	comm_init(&fs->base, COMM_SEND, nic, ctrl_fd, socks, n_socks, peer);
 	fs->base.ops = &frame_send_ops;
 	fs->chunk_size = (size_t)param_int(PARAM_CHUNK_SIZE);
+	fs->near = fs->base.peer_is_local;
 	send_path_init(&fs->path, &fs->base);
 	*ret = &fs->base;
 	return 0;
@@ -198,12 +229,56 @@ static size_t queue_accepted(struct out_queue *q, size_t n)
 	return payload;
 }
 
+/* Takes @n bytes off the end of what is to be sent. */
+static void iov_trim(struct msghdr *msg, size_t n)
+{
+	while (n) {
+		struct iovec *last = &msg->msg_iov[msg->msg_iovlen - 1];
+		size_t part = n < last->iov_len ? n : last->iov_len;
+
+		last->iov_len -= part;
+		n -= part;
+		if (!last->iov_len)
+			msg->msg_iovlen--;
+	}
+}
+
+/* Payload of a packet to @ds, 0 if it is not known or small. */
+static size_t packet_size(const struct data_sock *ds)
+{
+	socklen_t len = sizeof(int);
+	int mss = 0;
+
+	if (getsockopt(ds->fd, IPPROTO_TCP, TCP_MAXSEG, &mss, &len) < 0 || mss < (int)PACKET_MIN)
+		return 0;
+	return (size_t)mss;
+}
+
+/* How many of the @asked bytes at the front of @q are better left for another call. @flush: there may be none if these are all. */
+static size_t find_tail(const struct frame_send *fs, const struct data_sock *ds,
+			struct out_queue *q, size_t asked, bool flush)
+{
+	size_t tail;
+
+	if (!fs->near || asked < PACKET_MIN)
+		return 0;
+	if (q->calls++ % PACKET_CALLS == 0)
+		q->packet = packet_size(ds);
+	if (!q->packet || asked < q->packet)
+		return 0;
+	tail = asked % q->packet;
+	if (asked == q->bytes && (flush || tail > TAIL_MAX || asked > TAIL_CALL))
+		return 0;
+	return tail;
+}
+
 /* Frames that are copied by the kernel, as many as follow one another, in one call. Bytes (> 0), -EAGAIN, -errno. */
-static ssize_t push_copied(struct data_sock *ds, struct out_queue *q, size_t *ret_asked)
+static ssize_t push_copied(struct frame_send *fs, struct data_sock *ds, struct out_queue *q,
+			   bool flush, size_t *ret_asked)
 {
 	struct iovec iov[2 * BATCH_MAX];
 	struct msghdr msg = { .msg_iov = iov };
-	size_t asked = 0;
+	size_t asked = 0, tail;
 	uint32_t i;
 	ssize_t n;
 
@@ -232,6 +307,10 @@ static ssize_t push_copied(struct data_sock *ds, struct out_queue *q, size_t *re
 		if (len < f->left)
 			break;
 	}
+	tail = find_tail(fs, ds, q, asked, flush);
+	iov_trim(&msg, tail);
+	asked -= tail;
+	q->tail = q->bytes - asked == tail ? tail : 0;
 	counter_inc(sys_send);
 	n = sendmsg(ds->fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	if (n < 0)
@@ -270,15 +349,17 @@ static ssize_t push_lent(struct frame_send *fs, struct data_sock *ds, struct out
 	return n;
 }
 
-/* Hands socket @i's queue to the kernel. 1 something moved, 0 nothing, -errno. */
-static int push(struct frame_send *fs, int i)
+/* Hands socket @i's queue to the kernel, but for a tail if not @flush. 1 something moved, 0 nothing, -errno. */
+static int push(struct frame_send *fs, int i, bool flush)
 {
 	struct data_sock *ds = &fs->base.socks[i];
 	struct out_queue *q = &fs->queues[i];
 	bool moved = false;
 	size_t total = 0;
 
-	while (q->first != q->end && total < FRAME_CALL_BYTES) {
+	if (flush)
+		q->tail = 0;
+	while (q->first != q->end && q->bytes != q->tail && total + q->packet < FRAME_CALL_BYTES) {
 		const struct out_frame *f = &q->ring[q->first % QUEUE_MAX];
 		bool lent = f->left && f->req->path != &path_send_copy;
 		size_t asked = 0, payload;
@@ -287,7 +368,7 @@ static int push(struct frame_send *fs, int i)
 		if (lent)
 			n = push_lent(fs, ds, q, &asked);
 		else
-			n = push_copied(ds, q, &asked);
+			n = push_copied(fs, ds, q, flush, &asked);
 		if (n == -EAGAIN)
 			break;
 		if (n < 0)
@@ -302,10 +383,12 @@ static int push(struct frame_send *fs, int i)
 		if ((size_t)n < asked)
 			break;
 	}
+	fs->has_tail |= q->bytes && q->bytes == q->tail;
 	return moved;
 }
 
-static int progress(struct frame_send *fs)
+/* @flush: nothing is to be left behind for the next message. */
+static int progress(struct frame_send *fs, bool flush)
 {
 	int rounds = ROUNDS_MAX;
 	bool moved;
@@ -313,9 +396,10 @@ static int progress(struct frame_send *fs)
 
 	do {
 		moved = false;
+		fs->has_tail = false;
 		cut_messages(fs);
 		for (i = 0; i < fs->base.n_socks; i++) {
-			r = push(fs, i);
+			r = push(fs, i, flush);
 			if (r < 0)
 				return comm_fail(&fs->base, r, "sendmsg");
 			moved |= r > 0;
@@ -358,6 +442,20 @@ static bool joins_burst(struct frame_send *fs, size_t size)
 	return may_wait(fs);
 }
 
+/* Hands over what an isend() of @size bytes has queued. Is there something to leave for the next one, which may not come soon? */
+static int push_posted(struct frame_send *fs, size_t size)
+{
+	bool may_leave = fs->near && size >= PACKET_MIN;
+	int r;
+
+	if (!may_leave)
+		return progress(fs, true);
+	fs->followed |= fs->has_tail || now_ns() - fs->cut_ns < TAIL_NS;
+	r = progress(fs, !fs->followed);
+	fs->cut_ns = now_ns();
+	return r;
+}
+
 static int frame_send_post(struct comm *comm, const void *data, size_t size, int tag, struct mr *mr,
 			   struct request **ret)
 {
@@ -367,7 +465,7 @@ static int frame_send_post(struct comm *comm, const void *data, size_t size, int
 
 	*ret = NULL;
 	if (req->used && !DEVMEM_MUTANT(ring_overrun))
-		return progress(fs);
+		return progress(fs, true);
 	r = request_check(comm, mr, data, size, "isend");
 	if (r < 0)
 		return r;
@@ -393,7 +491,7 @@ static int frame_send_post(struct comm *comm, const void *data, size_t size, int
 	counter_inc(msgs_sent);
 	fs->posted = true;
 	if (!joins_burst(fs, size)) {
-		r = progress(fs);
+		r = push_posted(fs, size);
 		if (r < 0)
 			return r;
 	}
@@ -412,8 +510,9 @@ static int frame_send_test(struct request *req, int *ret_done, size_t *ret_size)
 		fs->posted = false;
 		hold = true;
 	}
-	if (!is_done(req) && !hold) {
-		r = progress(fs);
+	if ((!is_done(req) || fs->has_tail) && !hold) {
+		fs->followed = !fs->has_tail && fs->followed;
+		r = progress(fs, !fs->posted);
 		if (r < 0)
 			return r;
 	}
