@@ -60,7 +60,10 @@ extern "C" {
 	C(sys_ctrl_none, "reads of control sockets that brought nothing, of those")     \
 	C(sys_errqueue_none, "error queue reads that brought nothing, of sys_errqueue") \
 	C(sys_ask_none, "empty sends that heard of no completion, of sys_ask")          \
-	C(rx_binds_broker, "receive bindings made by the broker, of rx_binds")
+	C(rx_binds_broker, "receive bindings made by the broker, of rx_binds")          \
+	C(sys_uring, "io_uring_enter calls")                                            \
+	C(sys_uring_ctrl, "io_uring_enter calls that brought records, of sys_uring")    \
+	C(ctrl_delivered, "parts of control streams that io_uring delivered by itself")
 
 struct nccl_devmem_counters {
 #define C(field, text) uint64_t field;

@@ -29,7 +29,8 @@ void counter_log_summary(void)
 	nccl_devmem_counters_get(&c, sizeof(c));
 	sent = c.sent_inline + c.sent_copy + c.sent_zerocopy + c.sent_devmem + c.sent_staged;
 	received = c.recv_inline + c.recv_copy + c.recv_devmem + c.recv_linear + c.recv_staged;
-	calls = c.sys_send + c.sys_recv + c.sys_ctrl + c.sys_errqueue + c.sys_dontneed + c.sys_ask;
+	calls = c.sys_send + c.sys_recv + c.sys_ctrl + c.sys_errqueue + c.sys_dontneed + c.sys_ask +
+		c.sys_uring;
 
 	log_info("sent %" PRIu64 " bytes in %" PRIu64 " messages: devmem %" PRIu64
 		 ", zerocopy %" PRIu64 ", copy %" PRIu64 ", staged %" PRIu64 ", inline %" PRIu64,

@@ -5,6 +5,8 @@
 #include <sys/uio.h>
 
 #include "base/counter.h"
+#include "base/param.h"
+#include "base/uring.h"
 #include "comm/ctrl_stream.h"
 
 static void ring_put(struct ctrl_out *o, const void *src, size_t len)
@@ -49,6 +51,45 @@ int ctrl_out_flush(struct ctrl_out *o, int fd)
 	return (size_t)n == len;
 }
 
+void ctrl_in_open(struct ctrl_in *in, int fd)
+{
+	int r = param_bool(PARAM_IO_URING) ? ctrl_ring_create(fd, &in->ring) : 0;
+
+	if (r < 0)
+		uring_tell_missing(r);
+	in->by_ring = in->ring;
+}
+
+void ctrl_in_close(struct ctrl_in *in)
+{
+	ctrl_ring_destroy(in->ring);
+	in->ring = NULL;
+	in->by_ring = false;
+}
+
+static ssize_t receive(struct ctrl_in *in, int fd)
+{
+	uint8_t *dst = in->buf + in->tail;
+	size_t room = CTRL_BUF_SIZE - in->tail;
+	ssize_t n;
+
+	if (in->by_ring) {
+		n = ctrl_ring_take(in->ring, dst, room);
+		if (n != -EOPNOTSUPP)
+			return n;
+		in->by_ring = false;
+		uring_tell_missing(-EOPNOTSUPP);
+	}
+	counter_inc(sys_ctrl);
+	counter_inc(sys_ctrl_read);
+	n = recv(fd, dst, room, MSG_DONTWAIT);
+	if (n < 0) {
+		n = -errno;
+		counter_inc(sys_ctrl_none);
+	}
+	return n;
+}
+
 int ctrl_in_fill(struct ctrl_in *in, int fd)
 {
 	ssize_t n;
@@ -65,17 +106,13 @@ int ctrl_in_fill(struct ctrl_in *in, int fd)
 	}
 	if (in->tail == CTRL_BUF_SIZE)
 		return 0;
-	counter_inc(sys_ctrl);
-	counter_inc(sys_ctrl_read);
-	n = recv(fd, in->buf + in->tail, CTRL_BUF_SIZE - in->tail, MSG_DONTWAIT);
+	n = receive(in, fd);
 	if (n == 0) {
 		in->eof = true;
 		return 0;
 	}
-	if (n < 0) {
-		counter_inc(sys_ctrl_none);
-		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-	}
+	if (n < 0)
+		return n == -EAGAIN || n == -EINTR ? 0 : (int)n;
 	in->tail += (size_t)n;
 	return 1;
 }

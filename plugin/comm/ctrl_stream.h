@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "comm/ctrl_ring.h"
 #include "comm/wire.h"
 
 /* Larger than any inline message with its record, so that one always fits into an empty buffer. */
@@ -32,15 +33,24 @@ void ctrl_out_put(struct ctrl_out *o, struct wire_rec rec, const void *payload, 
 /* One attempt to hand everything to the kernel. 1 all gone, 0 some left, -errno. No call when there is nothing. */
 int ctrl_out_flush(struct ctrl_out *o, int fd);
 
-/* Incoming. [@head, @tail) is unread. */
+/* Incoming. [@head, @tail) is unread. @ring: who brings what comes; NULL where there is none. @by_ring: it does, and not recv(). */
 struct ctrl_in {
 	size_t head;
 	size_t tail;
 	bool eof;
+	bool by_ring;
+	struct ctrl_ring *ring;
 	uint8_t buf[CTRL_BUF_SIZE];
 };
 
-/* One read. 1 something came, 0 nothing or end of stream (then ->eof), -errno. */
+/*
+ * Has io_uring bring what comes on @fd from now on, unless NCCL_DEVMEM_IO_URING or the kernel is against it (said once a process). To be
+ * called at most once, and undone by ctrl_in_close() before @fd is closed, which is fine for a stream that was never opened.
+ */
+void ctrl_in_open(struct ctrl_in *in, int fd);
+void ctrl_in_close(struct ctrl_in *in);
+
+/* One look. 1 something came, 0 nothing or end of stream (then ->eof), -errno. */
 int ctrl_in_fill(struct ctrl_in *in, int fd);
 
 /* The next record without consuming it; false if it is not complete yet. */

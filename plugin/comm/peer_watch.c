@@ -34,6 +34,8 @@ static int check_peer(struct peer_watch *w, struct comm *comm)
 	uint8_t byte;
 	ssize_t n;
 
+	if (w->events && !sock_events_may_end(w->events))
+		return check_host(w, comm);
 	counter_inc(sys_ctrl);
 	n = recv(comm->ctrl_fd, &byte, 1, MSG_DONTWAIT);
 	if (n == 0)

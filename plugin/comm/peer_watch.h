@@ -6,9 +6,14 @@
 #define DEVMEM_PEER_WATCH_H
 
 #include "comm/comm.h"
+#include "comm/sock_events.h"
 
-/* @host_checked: when the host was last looked at; @silent_since: for sock_watch(), the control socket's last. Zeroed at first. */
+/*
+ * @events: where they tell of the control socket; NULL where nothing does. @host_checked: when the host was last looked at;
+ * @silent_since: for sock_watch(), the control socket's last. The rest is zeroed at first.
+ */
 struct peer_watch {
+	struct sock_events *events;
 	unsigned int idle;
 	int64_t host_checked;
 	int64_t silent_since[WIRE_MAX_SOCKS + 1];

@@ -20,6 +20,9 @@
 /* Looks that brought nothing, after which records are read although they are not needed. */
 #define DRY_LOOKS 16
 
+/* Of the calls that look in vain, one in so many looks at the data sockets. A power of two. */
+#define DATA_LOOKS 8
+
 /*
  * @path: of what goes through the pool. @cpu, @gpu: who puts bytes in place, for memory that the CPU sees and for the rest; NULL where
  * there is none. @unpack: it is NCCL's kernels, for every receive. @oldest: number of the oldest that is not consumed then.
@@ -228,6 +231,7 @@ int recv_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n
 	r = choose_places(rc);
 	if (r < 0)
 		goto destroy;
+	ctrl_in_open(&rc->ctrl, rc->base.ctrl_fd);
 	*ret = &rc->base;
 	return 0;
 
@@ -243,6 +247,7 @@ static void recv_comm_destroy(struct comm *comm)
 
 	/* The GPU's work ends first, then what was lent goes to its sockets, which give it to the kernel as they close. */
 	places_destroy(rc);
+	ctrl_in_close(&rc->ctrl);
 	for (i = 0; i < NET_MAX_REQUESTS; i++) {
 		loan_list_return(&rc->reqs[i].put.loans);
 		loan_list_free(&rc->reqs[i].put.loans);
@@ -446,6 +451,15 @@ static bool is_due(const struct recv_comm *rc)
 	return false;
 }
 
+/*
+ * Is it time to look at the data sockets again? The longer nothing has come, the more calls go by without a look, but for no more than
+ * DATA_LOOKS: what it delays is small against what has been waited for already.
+ */
+static bool reads_data(const struct recv_comm *rc)
+{
+	return !(rc->dry & (rc->dry - 1)) || rc->dry % DATA_LOOKS == 0;
+}
+
 /* Reads what there is, records first. 1 moved, 0 nothing there, -errno. */
 static int read_all(struct recv_comm *rc)
 {
@@ -462,7 +476,7 @@ static int read_all(struct recv_comm *rc)
 		moved = r > 0;
 	}
 	for (i = 0; i < rc->base.n_socks; i++) {
-		if (chunk_queue_empty(&rc->queue[i]))
+		if (chunk_queue_empty(&rc->queue[i]) || !(moved || reads_data(rc)))
 			continue;
 		r = pull_chunks(rc, i);
 		if (r < 0)

@@ -17,6 +17,7 @@
 #include "comm/ctrl_stream.h"
 #include "comm/peer_watch.h"
 #include "comm/send_path.h"
+#include "comm/sock_events.h"
 #include "path/zc_send.h"
 
 /* What one receive can bring. Were it more, the receiver would begin before the rest is there, and read in many small parts. */
@@ -38,6 +39,7 @@ struct send_comm {
 	uint32_t next_seq;
 	uint32_t announce;
 	int turn;
+	struct sock_events events;
 	struct peer_watch watch;
 	struct send_path path;
 	size_t chunk_size;
@@ -72,6 +74,9 @@ int send_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n
 		sc->chunk_size = CHUNK_ALONE;
 	sc->inline_max = (size_t)param_int(PARAM_INLINE_MAX);
 	send_path_init(&sc->path, &sc->base);
+	sock_events_open(&sc->events, &sc->base);
+	sc->path.events = &sc->events;
+	sc->watch.events = &sc->events;
 	*ret = &sc->base;
 	return 0;
 }
@@ -80,6 +85,7 @@ static void send_comm_destroy(struct comm *comm)
 {
 	struct send_comm *sc = to_send(comm);
 
+	sock_events_close(&sc->events);
 	comm_close(comm);
 	/* Before the requests let go of the memory that the GPU copies from. */
 	send_path_destroy(&sc->path);
@@ -198,8 +204,15 @@ static int push_chunk(struct send_comm *sc, int i)
 
 	while (b->left) {
 		struct request *req = b->req;
-		ssize_t n = req->path->send(ds, req->mr, b->p, b->left, &req->zc);
+		/* There it is the GPU that may be behind. */
+		bool watched = req->path != &path_send_staged;
+		ssize_t n;
 
+		if (watched && !sock_events_may_send(&sc->events, i))
+			return moved;
+		n = req->path->send(ds, req->mr, b->p, b->left, &req->zc);
+		if (n == -EAGAIN && watched)
+			sock_events_full(&sc->events, i);
 		if (n == -EAGAIN)
 			return moved;
 		if (n == -ENOBUFS && ds->zc && ds->zc->outstanding) {
@@ -234,6 +247,7 @@ static int progress(struct send_comm *sc)
 	bool moved;
 	int i, r;
 
+	sock_events_look(&sc->events);
 	do {
 		moved = announce(sc);
 		for (i = 0; i < sc->base.n_socks; i++) {

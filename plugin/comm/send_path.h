@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "comm/comm.h"
+#include "comm/sock_events.h"
 #include "path/send_stage.h"
 
 /* What was last said to the ladder about one kind of memory, and what it answered. */
@@ -18,12 +19,14 @@ struct told {
 };
 
 /*
+ * @events: where they tell which sockets may have completions; NULL where nothing does, the comm's to set.
  * @zerocopy, @devmem: cleared for good when that path turns out not to work for this connection; @no_zerocopy, @no_devmem say why.
  * @zerocopy_min: host memory below this size is copied by choice.
  * @gpu: whose memory may come; NULL when none will. @stage: for it where devmem does not work; @no_stage says why there is none.
  */
 struct send_path {
 	struct comm *comm;
+	struct sock_events *events;
 	bool zerocopy;
 	bool devmem;
 	bool told_small;
@@ -50,7 +53,7 @@ int send_path_choose(struct send_path *sp, struct request *req);
 /* @req's path failed with @err: steps down, or returns the error when it says more than "not like this". */
 int send_path_leave(struct send_path *sp, struct request *req, int err);
 
-/* Fetches completions of all sockets. 0, or the comm's error. */
+/* Fetches completions of all sockets that may have some. 0, or the comm's error. */
 int send_path_reap(struct send_path *sp, struct comm *comm);
 
 #endif

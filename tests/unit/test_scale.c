@@ -163,8 +163,9 @@ static void one_message(struct pair *p, int number)
 static uint64_t useful_calls(void)
 {
 	return counter_read(sys_send) + counter_read(sys_recv) + counter_read(sys_ctrl) +
-	       counter_read(sys_errqueue) - counter_read(sys_recv_none) -
-	       counter_read(sys_ctrl_none) - counter_read(sys_errqueue_none);
+	       counter_read(sys_errqueue) + counter_read(sys_uring_ctrl) -
+	       counter_read(sys_recv_none) - counter_read(sys_ctrl_none) -
+	       counter_read(sys_errqueue_none);
 }
 
 static uint64_t calls_beside(int others, bool waiting)
@@ -188,7 +189,8 @@ static void calls_are_flat(bool waiting)
 
 	printf("%d messages beside %d others: %llu system calls, beside %d: %llu\n", MESSAGES, FEW,
 	       (unsigned long long)few, MANY, (unsigned long long)many);
-	assert_true(few >= 2 * MESSAGES);
+	/* One sends it, at the least: with io_uring no call has to receive a record. */
+	assert_true(few >= MESSAGES);
 	/* A message may come in two parts, now and then. */
 	assert_true(many <= few + MESSAGES / 4);
 }

@@ -139,7 +139,7 @@ static int run_messages(void *arg, uint64_t count)
 static double count_calls(const struct nccl_devmem_counters *c)
 {
 	return (double)(c->sys_send + c->sys_recv + c->sys_ctrl + c->sys_errqueue +
-			c->sys_dontneed + c->sys_ask);
+			c->sys_dontneed + c->sys_ask + c->sys_uring);
 }
 
 static double count_calls_none(const struct nccl_devmem_counters *c)
