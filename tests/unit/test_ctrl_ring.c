@@ -275,24 +275,34 @@ static void test_calls(void **state)
 	assert_int_equal(counter_read(ctrl_delivered) - delivered, 100);
 }
 
+/* Ends the ring and its socket. Has the other side learnt of it? */
+static bool end_ring(void)
+{
+	uint8_t byte;
+	int ms;
+
+	ctrl_ring_destroy(ring);
+	ring = NULL;
+	close(fds[1]);
+	fds[1] = -1;
+	for (ms = 0; recv(fds[0], &byte, 1, 0) != 0 && ms < PATIENCE_MS && errno == EAGAIN; ms++)
+		nap();
+	return ms < PATIENCE_MS;
+}
+
 /* The other side learns at once, though the kernel still has a receive to cancel; and what comes late harms nobody. */
 static void test_destroyed(void **state)
 {
 	uint8_t buf[64];
-	int ms;
+	bool ended;
 
 	(void)state;
 	need_ring();
 	assert_int_equal(ctrl_ring_take(ring, buf, sizeof(buf)), -EAGAIN);
 	push(0, 100);
-	ctrl_ring_destroy(ring);
-	ring = NULL;
-	close(fds[1]);
-	fds[1] = -1;
-	for (ms = 0; recv(fds[0], buf, 1, 0) != 0 && ms < PATIENCE_MS && errno == EAGAIN; ms++)
-		nap();
+	ended = end_ring();
 	push(0, 100);
-	assert_true(ms < PATIENCE_MS);
+	assert_true(ended);
 }
 
 static void *begin_and_spin(void *arg)
@@ -309,8 +319,8 @@ static void *begin_and_spin(void *arg)
 /* Ended by one thread (NCCL's service thread) while the receive is of another that stays and never enters the kernel by itself. */
 static void test_destroyed_elsewhere(void **state)
 {
-	uint8_t buf[64];
 	pthread_t thread;
+	bool ended;
 	int ms;
 
 	(void)state;
@@ -321,22 +331,18 @@ static void test_destroyed_elsewhere(void **state)
 	for (ms = 0; !__atomic_load_n(&begun, __ATOMIC_ACQUIRE) && ms < PATIENCE_MS; ms++)
 		nap();
 	push(0, 100);
-	ctrl_ring_destroy(ring);
-	ring = NULL;
-	close(fds[1]);
-	fds[1] = -1;
-	for (ms = 0; recv(fds[0], buf, 1, 0) != 0 && ms < PATIENCE_MS && errno == EAGAIN; ms++)
-		nap();
+	ended = end_ring();
 	__atomic_store_n(&over, true, __ATOMIC_RELEASE);
 	assert_int_equal(pthread_join(thread, NULL), 0);
-	assert_true(ms < PATIENCE_MS);
+	assert_true(ended);
 }
 
 /* A child that was forked and has not called exec() keeps nothing open, and what it does at its end is not the parent's. */
 static void test_forked(void **state)
 {
-	int go[2], ms, status;
+	int go[2], status;
 	uint8_t buf[64];
+	bool ended;
 	pid_t pid;
 
 	(void)state;
@@ -359,15 +365,10 @@ static void test_forked(void **state)
 		_exit((int)read(go[0], buf, 1));
 	}
 	close(go[0]);
-	ctrl_ring_destroy(ring);
-	ring = NULL;
-	close(fds[1]);
-	fds[1] = -1;
-	for (ms = 0; recv(fds[0], buf, 1, 0) != 0 && ms < PATIENCE_MS && errno == EAGAIN; ms++)
-		nap();
+	ended = end_ring();
 	close(go[1]);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(ms < PATIENCE_MS);
+	assert_true(ended);
 }
 
 int main(void)
