@@ -81,7 +81,7 @@ struct out_queue {
 
 /*
  * @next_seq: number of the next isend. @cut: the oldest message that is not wholly queued. @posted: an isend() has come since the last
- * test(), @posted_ns: when the last one of a small message came. @near: the peer is on this host. @has_tail: a queue keeps one.
+ * test(), @posted_ns: when the last one of a small message came. @has_tail: a queue keeps one.
  * @followed: the last one that was kept went with the next message; @cut_ns: when the last isend() that might have left one was done.
  */
 struct frame_send {
@@ -89,7 +89,6 @@ struct frame_send {
 	uint32_t next_seq;
 	uint32_t cut;
 	bool posted;
-	bool near;
 	bool has_tail;
 	bool followed;
 	int64_t cut_ns;
@@ -120,7 +119,6 @@ int frame_send_create(const struct nic *nic, int ctrl_fd, const int *socks, int 
 	comm_init(&fs->base, COMM_SEND, nic, ctrl_fd, socks, n_socks, peer);
 	fs->base.ops = &frame_send_ops;
 	fs->chunk_size = (size_t)param_int(PARAM_CHUNK_SIZE);
-	fs->near = fs->base.peer_is_local;
 	send_path_init(&fs->path, &fs->base);
 	*ret = &fs->base;
 	return 0;
@@ -260,7 +258,7 @@ static size_t find_tail(const struct frame_send *fs, const struct data_sock *ds,
 {
 	size_t tail;
 
-	if (!fs->near || asked < PACKET_MIN)
+	if (!fs->base.peer_is_local || asked < PACKET_MIN)
 		return 0;
 	if (q->calls++ % PACKET_CALLS == 0)
 		q->packet = packet_size(ds);
@@ -445,7 +443,7 @@ static bool joins_burst(struct frame_send *fs, size_t size)
 /* Hands over what an isend() of @size bytes has queued. Is there something to leave for the next one, which may not come soon? */
 static int push_posted(struct frame_send *fs, size_t size)
 {
-	bool may_leave = fs->near && size >= PACKET_MIN;
+	bool may_leave = fs->base.peer_is_local && size >= PACKET_MIN;
 	int r;
 
 	if (!may_leave)
@@ -511,7 +509,7 @@ static int frame_send_test(struct request *req, int *ret_done, size_t *ret_size)
 		hold = true;
 	}
 	if ((!is_done(req) || fs->has_tail) && !hold) {
-		fs->followed = !fs->has_tail && fs->followed;
+		fs->followed &= !fs->has_tail;
 		r = progress(fs, !fs->posted);
 		if (r < 0)
 			return r;
