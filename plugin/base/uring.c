@@ -151,18 +151,25 @@ const struct io_uring_cqe *uring_peek(const struct uring *u)
 void uring_seen(struct uring *u)
 {
 	__atomic_store_n(u->cq_head, *u->cq_head + 1, __ATOMIC_RELEASE);
+	u->looks = 0;
+	u->noticed = 0;
 }
 
 bool uring_is_due(struct uring *u)
 {
-	return (__atomic_load_n(u->sq_flags, __ATOMIC_RELAXED) &
-		(IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN)) ||
-	       ++u->looks >= URING_LOOKS;
+	uint32_t flags = __atomic_load_n(u->sq_flags, __ATOMIC_RELAXED);
+
+	if (flags & (IORING_SQ_CQ_OVERFLOW | IORING_SQ_TASKRUN))
+		u->noticed++;
+	else
+		u->noticed = 0;
+	return u->noticed > URING_GRACE || ++u->looks >= URING_LOOKS;
 }
 
 void uring_flush(struct uring *u)
 {
 	u->looks = 0;
+	u->noticed = 0;
 	counter_inc(sys_uring);
 	syscall(__NR_io_uring_enter, u->fd, 0, 0, IORING_ENTER_GETEVENTS, NULL, 0);
 }

@@ -20,7 +20,10 @@
 
 #define URING_LOOKS 1024
 
-/* @looks: since the last flush. @fd: -1 where there is none. @map, @sqes: what is shared, of @map_size and @sqes_size bytes; the rest points into it. */
+/* Looks that a notice is left to the thread's own calls. A loop that polls mostly makes one between two looks: it sends, receives or yields. */
+#define URING_GRACE 8
+
+/* @looks: since the last flush or result. @noticed: of these, in a row that found a notice. @fd: -1 where there is none. @map, @sqes: what is shared, of @map_size and @sqes_size bytes; the rest points into it. */
 struct uring {
 	int fd;
 	void *map;
@@ -31,6 +34,7 @@ struct uring {
 	uint32_t *cq_head, *cq_tail;
 	uint32_t sq_mask, cq_mask;
 	uint32_t looks;
+	uint32_t noticed;
 	struct io_uring_cqe *cqes;
 };
 
@@ -58,7 +62,8 @@ void uring_seen(struct uring *u);
 /*
  * To be asked when uring_peek() has nothing: does the kernel wait for uring_flush(), a system call, counted, to go on with what has happened, or
  * to hand out results for which there was no room? The notice can be lost as another is taken back (io_uring/io_uring.c, io_req_task_work_add()
- * and ctx_flush_and_put()), so one look in URING_LOOKS says yes in any case.
+ * and ctx_flush_and_put()), so one look in URING_LOOKS says yes in any case. Otherwise the first
+ * URING_GRACE looks that find a notice say no.
  */
 bool uring_is_due(struct uring *u);
 void uring_flush(struct uring *u);

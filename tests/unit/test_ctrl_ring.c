@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 
 #include "unit.h"
 #include "base/counter.h"
+#include "base/uring.h"
 #include "comm/ctrl_ring.h"
 
 #define STREAM	    (4U << 20)
@@ -275,6 +277,64 @@ static void test_calls(void **state)
 	assert_int_equal(counter_read(ctrl_delivered) - delivered, 100);
 }
 
+/* Sends ten bytes whenever the last ten have been taken. */
+static void *push_tens(void *arg)
+{
+	size_t at;
+
+	for (at = 0; at < 1000; at += 10) {
+		while (__atomic_load_n((size_t *)arg, __ATOMIC_ACQUIRE) < at)
+			sched_yield();
+		assert_int_equal(push(at, at + 10), at + 10);
+	}
+	return NULL;
+}
+
+/* Takes what push_tens() sends. Returns the number of looks. */
+static uint64_t take_tens(bool yields)
+{
+	struct timespec start, now;
+	uint64_t looks = 0;
+	size_t got = 0;
+	pthread_t thread;
+	uint8_t buf[64];
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	now = start;
+	assert_int_equal(pthread_create(&thread, NULL, push_tens, &got), 0);
+	while (got < 1000 && now.tv_sec - start.tv_sec < PATIENCE_MS / 1000) {
+		ssize_t n = ctrl_ring_take(ring, buf, sizeof(buf));
+
+		looks++;
+		if (n == -EAGAIN && yields)
+			sched_yield();
+		if (n == -EAGAIN && looks % 1024 == 0)
+			clock_gettime(CLOCK_MONOTONIC, &now);
+		if (n == -EAGAIN)
+			continue;
+		assert_int_equal(n, 10);
+		check(buf, got, n);
+		__atomic_store_n(&got, got + 10, __ATOMIC_RELEASE);
+	}
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(got, 1000);
+	return looks;
+}
+
+/* Records come by the calls that the thread makes anyway, and where it makes none by one that is made for them. */
+static void test_calls_of_the_thread(void **state)
+{
+	uint64_t bringing, looks;
+
+	(void)state;
+	need_ring();
+	take_tens(false);
+	bringing = counter_read(sys_uring_ctrl);
+	looks = take_tens(true);
+	/* A notice that was lost is looked for then and now. */
+	assert_in_range(counter_read(sys_uring_ctrl) - bringing, 0, looks / URING_LOOKS);
+}
+
 /* Ends the ring and its socket. Has the other side learnt of it? */
 static bool end_ring(void)
 {
@@ -380,6 +440,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_thread_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_calls, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_calls_of_the_thread, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_destroyed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forked, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_destroyed_elsewhere, setup, teardown),
