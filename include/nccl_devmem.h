@@ -63,7 +63,8 @@ extern "C" {
 	C(rx_binds_broker, "receive bindings made by the broker, of rx_binds")          \
 	C(sys_uring, "io_uring_enter calls")                                            \
 	C(sys_uring_ctrl, "io_uring_enter calls that brought records, of sys_uring")    \
-	C(ctrl_delivered, "parts of control streams that io_uring delivered by itself")
+	C(ctrl_delivered, "parts of control streams that io_uring delivered by itself") \
+	C(sys_uring_data, "io_uring_enter calls that told of payload, of sys_uring")
 
 struct nccl_devmem_counters {
 #define C(field, text) uint64_t field;

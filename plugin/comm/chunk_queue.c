@@ -23,6 +23,7 @@ int chunk_queue_add(struct chunk_queue *q, struct request *req, uint8_t *p, size
 			(struct recv_chunk){ .req = req, .p = p, .left = len };
 		q->tail++;
 	}
+	q->bytes += len;
 	return 0;
 }
 
@@ -56,9 +57,15 @@ static int place_part(struct chunk_queue *q, struct data_sock *ds, struct arriva
 	r = req->place->ops->put(req->place, &req->put, req->mr, c->p, ds, part);
 	c->p += n;
 	c->left -= n;
+	q->bytes -= n;
 	if (!c->left)
 		q->head++;
 	return r;
+}
+
+static bool is_drained(ssize_t n, size_t asked, const struct arrival *a)
+{
+	return n == -EAGAIN || (n > 0 && (size_t)n < asked && !a->cut_short);
 }
 
 /* One call for several chunks: what it brought is cut at their ends. The last part has the tokens, since it is consumed last. */
@@ -74,6 +81,7 @@ static ssize_t read_span(struct chunk_queue *q, struct data_sock *ds, struct chu
 
 	pl->ops->span(pl, &len, &host);
 	n = c->req->path->recv(ds, pl, host, len, &rd->arrival);
+	rd->drained = is_drained(n, len, &rd->arrival);
 	if (n < 0)
 		return n;
 	while (r == 0 && cut.done < rd->arrival.total) {
@@ -99,6 +107,7 @@ static ssize_t read_one(struct chunk_queue *q, struct data_sock *ds, struct chun
 	if (r < 0)
 		return r;
 	n = req->path->recv(ds, pl, host, len, &rd->arrival);
+	rd->drained = is_drained(n, len, &rd->arrival);
 	if (n < 0)
 		return n;
 	r = place_part(q, ds, &rd->arrival);
@@ -111,6 +120,7 @@ ssize_t chunk_queue_read(struct chunk_queue *q, struct data_sock *ds, struct chu
 	const struct place_ops *ops = c->req->place->ops;
 	size_t len = ops->span && c->req->path->spans && !ds->strayed ? span_bytes(q) : 0;
 
+	rd->drained = false;
 	/* Bytes that the CPU can read come where they belong only if a call is for one chunk. */
 	return len > c->left ? read_span(q, ds, rd, len) : read_one(q, ds, rd);
 }

@@ -24,16 +24,21 @@ struct recv_chunk {
 };
 
 /*
- * @head, @tail count up for ever; entries live at their value modulo CHUNKS_MAX.
+ * @head, @tail count up for ever; entries live at their value modulo CHUNKS_MAX. @bytes: of them all.
  */
 struct chunk_queue {
 	uint32_t head;
 	uint32_t tail;
+	size_t bytes;
 	struct recv_chunk ring[CHUNKS_MAX];
 };
 
-/* What reading works with, once for all sockets of a comm: what a call brought, and one chunk's part of it. */
+/*
+ * What reading works with, once for all sockets of a comm: what a call brought, and one chunk's part of it. @drained: nothing is left on
+ * the socket.
+ */
 struct chunk_reader {
+	bool drained;
 	struct arrival arrival;
 	struct arrival part;
 };

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/counter.h"
 #include "base/log.h"
@@ -15,6 +16,7 @@
 #include "comm/comm.h"
 #include "comm/ctrl_stream.h"
 #include "comm/net_internal.h"
+#include "comm/sock_events.h"
 #include "mem/gpu.h"
 
 /* Looks that brought nothing, after which records are read although they are not needed. */
@@ -23,11 +25,29 @@
 /* Of the calls that look in vain, one in so many looks at the data sockets. A power of two. */
 #define DATA_LOOKS 8
 
+/* Chunks from this size on are waited for whole. */
+#define WHOLE_MIN (64UL << 10)
+
+/* So often it is told anew what whole is. */
+#define WHOLE_RAISES 32
+
+/*
+ * With how many @bytes a socket has an event (SO_RCVLOWAT), 0 where it has none; for what size that was @asked, @raised times. @drained: the
+ * running call has read all there was.
+ */
+struct sock_whole {
+	size_t bytes;
+	size_t asked;
+	unsigned int raised;
+	bool drained;
+};
+
 /*
  * @path: of what goes through the pool. @cpu, @gpu: who puts bytes in place, for memory that the CPU sees and for the rest; NULL where
  * there is none. @unpack: it is NCCL's kernels, for every receive. @oldest: number of the oldest that is not consumed then.
  * @budget: bytes that the running call may still receive. @dry: looks since the last that brought anything.
  * @next_seq: number of the next irecv. @match: number of the next message that the control stream will announce.
+ * @events: of the data sockets, on devmem. @whole: what they wait for, of each.
  * @inline_req: the message whose payload is coming in the control stream right now, @inline_left bytes of it missing.
  */
 struct recv_comm {
@@ -44,6 +64,8 @@ struct recv_comm {
 	uint32_t match;
 	struct request *inline_req;
 	size_t inline_left;
+	struct sock_events events;
+	struct sock_whole whole[WIRE_MAX_SOCKS];
 	struct chunk_queue queue[WIRE_MAX_SOCKS];
 	struct request reqs[NET_MAX_REQUESTS];
 	struct chunk_reader reader;
@@ -213,6 +235,7 @@ int recv_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n
 	}
 	comm_init(&rc->base, COMM_RECV, nic, ctrl_fd, socks, n_socks, peer);
 	rc->base.ops = &recv_comm_ops;
+	rc->events.u.fd = -1;
 	r = find_gpu(nic, &gpu);
 	if (r < 0)
 		goto destroy;
@@ -231,6 +254,8 @@ int recv_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n
 	r = choose_places(rc);
 	if (r < 0)
 		goto destroy;
+	if (rc->path == &path_recv_devmem)
+		sock_events_open_recv(&rc->events, &rc->base);
 	ctrl_in_open(&rc->ctrl, rc->base.ctrl_fd);
 	*ret = &rc->base;
 	return 0;
@@ -248,6 +273,7 @@ static void recv_comm_destroy(struct comm *comm)
 	/* The GPU's work ends first, then what was lent goes to its sockets, which give it to the kernel as they close. */
 	places_destroy(rc);
 	ctrl_in_close(&rc->ctrl);
+	sock_events_close(&rc->events);
 	for (i = 0; i < NET_MAX_REQUESTS; i++) {
 		loan_list_return(&rc->reqs[i].put.loans);
 		loan_list_free(&rc->reqs[i].put.loans);
@@ -291,6 +317,30 @@ static int parse_msg(struct recv_comm *rc, const struct wire_rec *rec)
 	return 1;
 }
 
+/*
+ * A chunk of @len bytes was announced for socket @i: from now on an event tells when it has as much, where it had none so large. What comes
+ * in parts of other sizes is looked for as ever. The kernel takes no more than half of the receive buffer (net/ipv4/tcp.c,
+ * tcp_set_rcvlowat()), and has the event sooner when the window is about to close (include/net/tcp.h, tcp_epollin_ready()).
+ */
+static void wait_for_whole(struct recv_comm *rc, int i, size_t len)
+{
+	struct sock_whole *w = &rc->whole[i];
+	int fd = rc->base.socks[i].fd;
+	socklen_t size = sizeof(int);
+	int bytes = (int)len;
+
+	if (!rc->events.on || len < WHOLE_MIN || len <= w->asked || w->raised == WHOLE_RAISES)
+		return;
+	w->asked = len;
+	w->raised++;
+	if (setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof(bytes)) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, &size) < 0)
+		bytes = 0;
+	w->bytes = (size_t)bytes;
+	if (w->bytes < len)
+		w->raised = WHOLE_RAISES;
+}
+
 /* Part of a message is on its way. 1 consumed, 0 no room to note it now, -errno. */
 static int parse_chunk(struct recv_comm *rc, const struct wire_rec *rec)
 {
@@ -303,6 +353,7 @@ static int parse_chunk(struct recv_comm *rc, const struct wire_rec *rec)
 	p = req->data + rec->value - (DEVMEM_MUTANT(chunk_base) && rec->value ? 1 : 0);
 	if (chunk_queue_add(&rc->queue[rec->sock], req, p, rec->len) < 0)
 		return 0;
+	wait_for_whole(rc, rec->sock, rec->len);
 	req->covered += rec->len;
 	ctrl_in_skip(&rc->ctrl, sizeof(*rec));
 	return 1;
@@ -372,6 +423,13 @@ static bool lends_too_much(const struct recv_comm *rc, const struct data_sock *d
 	return data_sock_lends_all(ds) && (!rc->unpack || (oldest->used && oldest->finished));
 }
 
+/* Is anything known to come on socket @i that can be taken now? */
+static bool may_read(const struct recv_comm *rc, int i)
+{
+	return !chunk_queue_empty(&rc->queue[i]) && !rc->whole[i].drained && rc->budget > 0 &&
+	       !lends_too_much(rc, &rc->base.socks[i]);
+}
+
 /* Reads what socket @i has for the chunks that are known. 1 moved, 0 nothing there, -errno. */
 static int pull_chunks(struct recv_comm *rc, int i)
 {
@@ -380,9 +438,13 @@ static int pull_chunks(struct recv_comm *rc, int i)
 	bool moved = false;
 	int r;
 
-	while (!chunk_queue_empty(q) && rc->budget > 0 && !lends_too_much(rc, ds)) {
+	while (may_read(rc, i)) {
 		ssize_t n = chunk_queue_read(q, ds, &rc->reader);
 
+		/* Without events the next look is as good now. */
+		rc->whole[i].drained = rc->reader.drained && (n < 0 || rc->whole[i].bytes);
+		if (!rc->reader.drained)
+			sock_events_left(&rc->events, i);
 		if (n == -EAGAIN)
 			break;
 		if (n < 0)
@@ -446,18 +508,33 @@ static bool is_due(const struct recv_comm *rc)
 	int i;
 
 	for (i = 0; i < rc->base.n_socks; i++)
-		if (!chunk_queue_empty(&rc->queue[i]))
+		if (!chunk_queue_empty(&rc->queue[i]) && !rc->whole[i].drained)
 			return true;
 	return false;
 }
 
-/*
- * Is it time to look at the data sockets again? The longer nothing has come, the more calls go by without a look, but for no more than
- * DATA_LOOKS: what it delays is small against what has been waited for already.
- */
-static bool reads_data(const struct recv_comm *rc)
+/* Bytes that are sure to come on socket @i, whatever this side does. */
+static size_t coming(const struct recv_comm *rc, int i)
 {
-	return !(rc->dry & (rc->dry - 1)) || rc->dry % DATA_LOOKS == 0;
+	const struct request *last = &rc->reqs[(rc->match - 1) % NET_MAX_REQUESTS];
+	size_t bytes = rc->queue[i].bytes;
+
+	if (rc->base.n_socks == 1 && last->used && last->matched)
+		bytes += last->total - last->covered;
+	return bytes;
+}
+
+/*
+ * Is it time to look at socket @i? Where an event will tell of what is to come, then. For the rest, the longer nothing has come, the
+ * more calls go by without a look, but for no more than DATA_LOOKS: what it delays is small against what has been waited for already.
+ */
+static bool reads_data(struct recv_comm *rc, int i, bool moved)
+{
+	if (!may_read(rc, i))
+		return false;
+	if (rc->whole[i].bytes && coming(rc, i) >= rc->whole[i].bytes)
+		return sock_events_may_read(&rc->events, i);
+	return moved || !(rc->dry & (rc->dry - 1)) || rc->dry % DATA_LOOKS == 0;
 }
 
 /* Reads what there is, records first. 1 moved, 0 nothing there, -errno. */
@@ -476,8 +553,9 @@ static int read_all(struct recv_comm *rc)
 		moved = r > 0;
 	}
 	for (i = 0; i < rc->base.n_socks; i++) {
-		if (chunk_queue_empty(&rc->queue[i]) || !(moved || reads_data(rc)))
+		if (!reads_data(rc, i, moved))
 			continue;
+		sock_events_unread(&rc->events, i);
 		r = pull_chunks(rc, i);
 		if (r < 0)
 			return fail(rc, r, "recvmsg");
@@ -491,9 +569,12 @@ static int read_all(struct recv_comm *rc)
 
 static int progress(struct recv_comm *rc)
 {
-	int r;
+	int i, r;
 
 	rc->budget = COMM_CALL_BYTES;
+	for (i = 0; i < rc->base.n_socks; i++)
+		rc->whole[i].drained = false;
+	sock_events_look(&rc->events);
 	do {
 		r = read_all(rc);
 		if (r < 0)

@@ -224,7 +224,7 @@ int send_path_reap(struct send_path *sp, struct comm *comm)
 
 		if (!ds->zc || !ds->zc->outstanding)
 			continue;
-		if (sp->events && !sock_events_may_reap(sp->events, i))
+		if (sp->events && !sock_events_may_read(sp->events, i))
 			continue;
 		r = zc_reap(ds);
 		if (r < 0)

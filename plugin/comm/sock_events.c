@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "base/counter.h"
 #include "base/param.h"
 #include "comm/comm.h"
 #include "comm/sock_events.h"
@@ -12,16 +13,20 @@
 #define RESULTS	 256
 _Static_assert(REQUESTS > WIRE_MAX_SOCKS, "a poll for each, and the control socket's");
 
-void sock_events_open(struct sock_events *e, const struct comm *comm)
+static void open_on(struct sock_events *e, const struct comm *comm, bool receives)
 {
 	int i, r;
 
-	*e = (struct sock_events){ .n = comm->n_socks + 1, .u.fd = -1 };
+	*e = (struct sock_events){
+		.receives = receives,
+		.n = comm->n_socks + !receives,
+		.u.fd = -1,
+	};
 	for (i = 0; i < e->n; i++)
 		e->socks[i] = (struct sock_state){
 			.fd = i < comm->n_socks ? comm->socks[i].fd : comm->ctrl_fd,
 			.may_send = true,
-			.may_reap = true,
+			.may_read = true,
 		};
 	if (!param_bool(PARAM_IO_URING))
 		return;
@@ -29,6 +34,16 @@ void sock_events_open(struct sock_events *e, const struct comm *comm)
 	if (r < 0)
 		uring_tell_missing(r);
 	e->on = r == 0;
+}
+
+void sock_events_open(struct sock_events *e, const struct comm *comm)
+{
+	open_on(e, comm, false);
+}
+
+void sock_events_open_recv(struct sock_events *e, const struct comm *comm)
+{
+	open_on(e, comm, true);
 }
 
 void sock_events_close(struct sock_events *e)
@@ -48,7 +63,7 @@ static void forget(struct sock_state *s)
 {
 	s->standing = false;
 	s->may_send = true;
-	s->may_reap = true;
+	s->may_read = true;
 }
 
 static void note(struct sock_events *e, const struct io_uring_cqe *cqe)
@@ -57,7 +72,7 @@ static void note(struct sock_events *e, const struct io_uring_cqe *cqe)
 
 	if (cqe->res > 0) {
 		s->may_send |= (cqe->res & (POLLOUT | POLLHUP)) != 0;
-		s->may_reap |= (cqe->res & (POLLERR | POLLHUP | POLLIN | POLLRDHUP)) != 0;
+		s->may_read |= (cqe->res & (POLLERR | POLLHUP | POLLIN | POLLRDHUP)) != 0;
 	}
 	if (!(cqe->flags & IORING_CQE_F_MORE))
 		forget(s);
@@ -66,6 +81,12 @@ static void note(struct sock_events *e, const struct io_uring_cqe *cqe)
 		e->on = false;
 		uring_tell_missing(cqe->res);
 	}
+}
+
+/* On the sending side a control socket that can be read has ended, and nothing ever comes on a data socket. */
+static uint32_t events_of(const struct sock_events *e, int i)
+{
+	return !e->receives && i < e->n - 1 ? POLLOUT : POLLIN | POLLRDHUP;
 }
 
 static void begin(struct sock_events *e)
@@ -77,8 +98,7 @@ static void begin(struct sock_events *e)
 			.opcode = IORING_OP_POLL_ADD,
 			.fd = e->socks[i].fd,
 			.len = IORING_POLL_ADD_MULTI,
-			/* A control socket that can be read has ended; nothing ever comes on a data socket. */
-			.poll32_events = i < e->n - 1 ? POLLOUT : POLLIN | POLLRDHUP,
+			.poll32_events = events_of(e, i),
 			.user_data = (uint64_t)i,
 		};
 
@@ -89,14 +109,18 @@ static void begin(struct sock_events *e)
 	uring_submit(&e->u);
 }
 
-static void note_all(struct sock_events *e)
+/* True: there was something. */
+static bool note_all(struct sock_events *e)
 {
 	const struct io_uring_cqe *cqe;
+	bool any = false;
 
 	while ((cqe = uring_peek(&e->u))) {
 		note(e, cqe);
 		uring_seen(&e->u);
+		any = true;
 	}
+	return any;
 }
 
 void sock_events_look(struct sock_events *e)
@@ -109,7 +133,8 @@ void sock_events_look(struct sock_events *e)
 	note_all(e);
 	if (uring_is_due(&e->u)) {
 		uring_flush(&e->u);
-		note_all(e);
+		if (note_all(e) && e->receives)
+			counter_inc(sys_uring_data);
 	}
 	for (i = 0; i < e->n; i++)
 		standing &= e->socks[i].standing;

@@ -29,6 +29,7 @@
 
 /*
  * What one receive call brought.
+ * @cut_short: the call may have left some for want of room to tell of it, or because it was of another kind.
  * @pieces: in stream order, @n of them, @total bytes. Those in the pool are at their offset from its base (of the GPU's block, where it has one:
  *          the pool's own block.offset is in it); the linear ones,
  *          @linear bytes, lie packed at @host.
@@ -36,6 +37,7 @@
  *          they are still in its host half: put() has the GPU copy them to the other first, and the one piece has the block's offset.
  */
 struct arrival {
+	bool cut_short;
 	size_t total;
 	size_t linear;
 	uint8_t *host;
@@ -49,6 +51,7 @@ struct arrival {
 /* Nothing yet. */
 static inline void arrival_clear(struct arrival *a)
 {
+	a->cut_short = false;
 	a->total = 0;
 	a->linear = 0;
 	a->host = NULL;

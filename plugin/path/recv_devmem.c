@@ -19,6 +19,9 @@
 #define CONTROL_FRAGS (ARRIVAL_PIECES * CMSG_SPACE(sizeof(struct dmabuf_cmsg)))
 #define CONTROL_RUNS  (ARRIVAL_PIECES * sizeof(struct dmabuf_run_entry))
 
+/* As much control data as a packet can want: a message for each of its frags, and one for what is in host memory. */
+#define CONTROL_PACKET (18 * CMSG_SPACE(sizeof(struct dmabuf_cmsg)))
+
 /* errno 525, for "not one cmsg fits": kernel-internal number that does reach user space. */
 #define KERNEL_ETOOSMALL 525
 
@@ -214,12 +217,13 @@ static ssize_t recv_devmem(struct data_sock *ds, struct place *pl, uint8_t *host
 	 */
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(uint32_t)) + CONTROL_FRAGS];
 	struct iovec iov = { .iov_base = host, .iov_len = len };
+	size_t room = CMSG_SPACE(sizeof(uint32_t)) +
+		      (kernel_features()->token_runs ? CONTROL_RUNS : CONTROL_FRAGS);
 	struct msghdr msg = {
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control,
-		.msg_controllen = CMSG_SPACE(sizeof(uint32_t)) +
-				  (kernel_features()->token_runs ? CONTROL_RUNS : CONTROL_FRAGS),
+		.msg_controllen = room,
 	};
 	ssize_t n;
 	int r;
@@ -243,8 +247,12 @@ static ssize_t recv_devmem(struct data_sock *ds, struct place *pl, uint8_t *host
 		arrival_return(ds, a);
 		return r;
 	}
-	if (a->n == 0)
-		return take_readable(ds, host, n, a);
+	if (a->n == 0) {
+		n = take_readable(ds, host, n, a);
+		a->cut_short = true;
+		return n;
+	}
+	a->cut_short = a->linear || msg.msg_controllen + CONTROL_PACKET > room;
 	a->host = host;
 	counter_add(recv_devmem, a->total - a->linear);
 	counter_add(recv_linear, a->linear);

@@ -158,6 +158,9 @@ static void put_run(uint32_t token, const struct dmabuf_run_entry *entries, size
 	put(SCM_DEVMEM_RUN, u.bytes, sizeof(u.run) + n * sizeof(*entries) - cut);
 }
 
+/* What the last call brought. */
+static bool cut_short;
+
 static ssize_t receive(void)
 {
 	static struct arrival a;
@@ -170,6 +173,7 @@ static ssize_t receive(void)
 	assert_ok(place_cpu_create(&pool, &pl));
 	assert_ok(pl->ops->window(pl, &req, &mr, dst, &len, &host));
 	n = path_recv_devmem.recv(&ds, pl, host, len, &a);
+	cut_short = a.cut_short;
 	if (n > 0)
 		assert_ok(pl->ops->put(pl, &req, &mr, dst, &ds, &a));
 	pl->ops->destroy(pl);
@@ -292,6 +296,51 @@ static void test_room(void **state)
 	assert_true(room >= 400 * CMSG_SPACE(sizeof(struct dmabuf_cmsg)));
 }
 
+/* A call that brings less than is asked for has emptied the socket, but where there was no room to tell of more, or another kind ended it. */
+static void test_cut_short(void **state)
+{
+	static struct dmabuf_run_entry many[400];
+
+	for (size_t i = 0; i < 400; i++)
+		many[i] = (struct dmabuf_run_entry){ .frag_size = 1 };
+	put_run(1, many, 300, 0);
+	answer = 300;
+	assert_int_equal(receive(), 300);
+	assert_false(cut_short);
+
+	setup(state);
+	put_run(1, many, 395, 0);
+	answer = 395;
+	assert_int_equal(receive(), 395);
+	assert_true(cut_short);
+
+	setup(state);
+	features.token_runs = false;
+	for (uint32_t i = 0; i < 300; i++)
+		put_frag(SCM_DEVMEM_DMABUF, 0, 1, i);
+	answer = 300;
+	assert_int_equal(receive(), 300);
+	assert_false(cut_short);
+	for (uint32_t i = 300; i < 390; i++)
+		put_frag(SCM_DEVMEM_DMABUF, 0, 1, i);
+	answer = 390;
+	assert_int_equal(receive(), 390);
+	assert_true(cut_short);
+
+	setup(state);
+	linear = "header";
+	put_frag(SCM_DEVMEM_LINEAR, 0, 6, 0);
+	answer = 6;
+	assert_int_equal(receive(), 6);
+	assert_true(cut_short);
+
+	setup(state);
+	linear = "plain";
+	answer = 5;
+	assert_int_equal(receive(), 5);
+	assert_true(cut_short);
+}
+
 static void test_bytes_unaccounted_for(void **state)
 {
 	static const struct dmabuf_run_entry e[] = { { 0, 8, 0 } };
@@ -372,6 +421,7 @@ int main(void)
 		cmocka_unit_test_setup(test_entries_outside_the_pool, setup),
 		cmocka_unit_test_setup(test_malformed, setup),
 		cmocka_unit_test_setup(test_room, setup),
+		cmocka_unit_test_setup(test_cut_short, setup),
 		cmocka_unit_test_setup(test_bytes_unaccounted_for, setup),
 		cmocka_unit_test_setup(test_no_message, setup),
 		cmocka_unit_test_setup(test_errors, setup),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 /*
- * A full socket is let be until it has room, and then known to have; so is a control socket until its peer closes. No look that finds
- * nothing is a system call.
+ * A full socket is let be until it has room, and then known to have; so is a control socket until its peer closes, and a socket that
+ * payload comes on until as much is there as a read is to bring. No look that finds nothing is a system call.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -153,7 +153,7 @@ static void test_peer_closes(void **state)
 		assert_false(sock_events_may_end(&events));
 	}
 	shutdown(peers[1], SHUT_WR);
-	assert_true(comes(&events.socks[1].may_reap));
+	assert_true(comes(&events.socks[1].may_read));
 	assert_true(sock_events_may_end(&events));
 }
 
@@ -198,6 +198,82 @@ static void test_thread_gone(void **state)
 	assert_true(comes(&events.socks[0].may_send));
 }
 
+/* The data socket's other end sends, and its events are those of a receiving comm. */
+static int setup_recv(void **state)
+{
+	setup(state);
+	sock_events_close(&events);
+	close(comm.socks[0].fd);
+	close(peers[0]);
+	comm.socks[0].fd = connect_pair(&peers[0]);
+	sock_events_open_recv(&events, &comm);
+	return 0;
+}
+
+/* Small parts: what the kernel takes for a window that is about to close is of their size. */
+static void send_parts(size_t bytes)
+{
+	static const uint8_t part[1000];
+
+	for (; bytes; bytes -= sizeof(part))
+		assert_int_equal(send(peers[0], part, sizeof(part), 0), sizeof(part));
+}
+
+static void read_all(void)
+{
+	static uint8_t bytes[65536];
+
+	while (recv(comm.socks[0].fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+		;
+}
+
+/* Not before it is whole, and, once read, not again until as much has come again. */
+static void test_whole(void **state)
+{
+	int whole = 20000, round, i;
+
+	(void)state;
+	need_ring();
+	assert_ok(setsockopt(comm.socks[0].fd, SOL_SOCKET, SO_RCVLOWAT, &whole, sizeof(whole)));
+	assert_true(sock_events_may_read(&events, 0));
+	sock_events_look(&events);
+	for (round = 0; round < 3; round++) {
+		send_parts(19000);
+		for (i = 1; i < SOCK_EVENTS_SKIP; i++) {
+			sock_events_look(&events);
+			assert_false(sock_events_may_read(&events, 0));
+		}
+		/* In case an event was lost. */
+		assert_true(sock_events_may_read(&events, 0));
+		send_parts(1000);
+		assert_true(comes(&events.socks[0].may_read));
+		assert_true(sock_events_may_read(&events, 0));
+		read_all();
+		sock_events_left(&events, 0);
+		assert_true(sock_events_may_read(&events, 0));
+		/* Noted, and then read for another reason. */
+		send_parts(20000);
+		assert_true(comes(&events.socks[0].may_read));
+		sock_events_unread(&events, 0);
+		read_all();
+	}
+}
+
+/* What is not whole is to be read when nothing more can come. */
+static void test_part_at_the_end(void **state)
+{
+	int whole = 20000;
+
+	(void)state;
+	need_ring();
+	assert_ok(setsockopt(comm.socks[0].fd, SOL_SOCKET, SO_RCVLOWAT, &whole, sizeof(whole)));
+	assert_true(sock_events_may_read(&events, 0));
+	sock_events_look(&events);
+	send_parts(1000);
+	shutdown(peers[0], SHUT_WR);
+	assert_true(comes(&events.socks[0].may_read));
+}
+
 static void test_off(void **state)
 {
 	int i;
@@ -211,7 +287,7 @@ static void test_off(void **state)
 		sock_events_look(&events);
 		sock_events_full(&events, 0);
 		assert_true(sock_events_may_send(&events, 0));
-		assert_true(sock_events_may_reap(&events, 0));
+		assert_true(sock_events_may_read(&events, 0));
 		assert_true(sock_events_may_end(&events));
 	}
 }
@@ -223,6 +299,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_peer_closes, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reset, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_thread_gone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_whole, setup_recv, teardown),
+		cmocka_unit_test_setup_teardown(test_part_at_the_end, setup_recv, teardown),
 		cmocka_unit_test_setup_teardown(test_off, setup, teardown),
 	};
 
