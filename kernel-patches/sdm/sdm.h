@@ -58,6 +58,7 @@
  * @SDM_RX_DEVMEM_BYTES: that payload
  * @SDM_RX_DEVMEM_FRAGS: pieces it lies in: what a reader gets control messages for,
  *	at least (a read that ends within one gets it in two)
+ * @SDM_RX_NULL_DMA_BYTES: of that payload what was not copied (sdm_null.c)
  * @SDM_RX_HEADER_BYTES: headers copied in front of a payload that was split off
  * @SDM_RX_WHOLE_BYTES: packets that went up whole, in host memory, on a queue that
  *	is bound: acknowledgments, what is not TCP, headers that are not understood
@@ -78,6 +79,7 @@
  * @SDM_TX_DEVMEM_PACKETS: packets whose payload was copied out of a dma-buf
  * @SDM_TX_DEVMEM_BYTES: that payload
  * @SDM_TX_DEVMEM_FRAGS: pieces it lay in
+ * @SDM_TX_NULL_DMA_BYTES: of that payload what was not copied (sdm_null.c)
  * @SDM_TX_DROP_LOWER: the lower device, or its queue, has refused it
  * @SDM_TX_DROP_NO_MEMORY: no host memory for a copy
  * @SDM_NR_COUNTERS: how many there are
@@ -88,6 +90,7 @@ enum sdm_counter {
 	SDM_RX_DEVMEM_PACKETS,
 	SDM_RX_DEVMEM_BYTES,
 	SDM_RX_DEVMEM_FRAGS,
+	SDM_RX_NULL_DMA_BYTES,
 	SDM_RX_HEADER_BYTES,
 	SDM_RX_WHOLE_BYTES,
 	SDM_RX_CSUM_CHECKED,
@@ -106,6 +109,7 @@ enum sdm_counter {
 	SDM_TX_DEVMEM_PACKETS,
 	SDM_TX_DEVMEM_BYTES,
 	SDM_TX_DEVMEM_FRAGS,
+	SDM_TX_NULL_DMA_BYTES,
 	SDM_TX_DROP_LOWER,
 	SDM_TX_DROP_NO_MEMORY,
 	SDM_NR_COUNTERS,
@@ -278,6 +282,8 @@ struct sdm_rules {
  *	instance lock
  * @rules: steering
  * @debugfs: directory of its files; under RTNL
+ * @null_dma: what is sent in place of payload in a dma-buf, for measuring (sdm_null.c);
+ *	NULL: the payload is copied; read without a lock
  * @queues: as many as the device was made with are usable
  */
 struct sdm_dev {
@@ -291,6 +297,7 @@ struct sdm_dev {
 	struct sdm_rss __rcu	*rss[SDM_RSS_CONTEXTS];
 	struct sdm_rules	rules;
 	struct dentry		*debugfs;
+	struct page		*null_dma;
 	struct sdm_queue	queues[SDM_MAX_QUEUES];
 };
 
@@ -330,6 +337,13 @@ void sdm_inject_hide(struct sdm_dev *sdm);
 void sdm_inject_rx(struct sdm_queue *q, struct sk_buff *skb);
 bool sdm_inject_starves(struct sdm_queue *q);
 void sdm_inject_purge(struct sdm_queue *q);
+
+/* sdm_null.c */
+struct page *sdm_null_tx(const struct sdm_dev *sdm, const struct sk_buff *skb);
+void sdm_null_fill(struct sk_buff *skb, struct page *page, unsigned int len);
+bool sdm_null_rx(const struct sdm_dev *sdm, const struct sk_buff *skb, unsigned int hlen);
+void sdm_null_show(struct sdm_dev *sdm);
+void sdm_null_exit(void);
 
 /* sdm_flow.c */
 void sdm_flow_parse(const struct sk_buff *skb, struct sdm_flow_key *key, struct sdm_rx_cb *cb);

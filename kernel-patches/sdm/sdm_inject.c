@@ -280,6 +280,7 @@ void sdm_inject_show(struct sdm_dev *sdm)
 	}
 	snprintf(buf, sizeof(buf), "%s@%u", name, netns);
 	sdm->debugfs = debugfs_create_dir(buf, sdm_inject_root);
+	sdm_null_show(sdm);
 	for (i = 0; i < sdm->dev->num_rx_queues; i++) {
 		snprintf(buf, sizeof(buf), "rx-%u", i);
 		dir = debugfs_create_dir(buf, sdm->debugfs);

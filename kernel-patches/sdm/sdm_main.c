@@ -473,6 +473,7 @@ static void __exit sdm_module_exit(void)
 	sdm_mem_exit();
 	sdm_inject_exit();
 	sdm_tx_drain();
+	sdm_null_exit();
 	if (sdm_dma_dev_goes)
 		platform_device_unregister(to_platform_device(sdm_dma_dev));
 	put_device(sdm_dma_dev);

@@ -165,13 +165,14 @@ static bool sdm_rx_csum_verify(struct sdm_queue *q, const struct sk_buff *skb)
 
 /* Copies @len bytes at @offset of @from behind the headers of @to. Whole niovs
  * for what fills them; what is left shares a niov with what is left of other packets.
+ * @null: all but the copying (sdm_null.c).
  *
  * Return: bytes copied, less than @len when there are no more niovs, or one is not
  * mapped yet
  */
 static unsigned int sdm_rx_fill(struct sdm_queue *q, struct sk_buff *to,
 				const struct sk_buff *from, unsigned int offset,
-				unsigned int len)
+				unsigned int len, bool null)
 {
 	struct page_pool *pool = q->pool;
 	const unsigned int room = sdm_rx_niov_size(q);
@@ -197,11 +198,13 @@ static unsigned int sdm_rx_fill(struct sdm_queue *q, struct sk_buff *to,
 		/* From here on @to owns it, and gives it back to the pool. */
 		skb_add_rx_frag_netmem(to, i++, netmem, start, n, size);
 
-		dst = sdm_dma_to_virt(q->sdm, page_pool_get_dma_addr_netmem(netmem), room);
-		if (unlikely(!dst))
-			break;
-		if (WARN_ON_ONCE(skb_copy_bits(from, offset + done, dst + start, n)))
-			break;
+		if (likely(!null)) {
+			dst = sdm_dma_to_virt(q->sdm, page_pool_get_dma_addr_netmem(netmem), room);
+			if (unlikely(!dst))
+				break;
+			if (WARN_ON_ONCE(skb_copy_bits(from, offset + done, dst + start, n)))
+				break;
+		}
 		done += n;
 	}
 	sdm_mem_flush();
@@ -281,6 +284,7 @@ static struct sk_buff *sdm_rx_piece(struct sdm_queue *q, const struct sk_buff *f
 	unsigned int mss = skb_shinfo(from)->gso_size;
 	struct sk_buff *skb;
 	unsigned int done;
+	bool null;
 
 	skb = napi_alloc_skb(&q->napi, mac_len + cb->hlen);
 	if (!skb) {
@@ -292,7 +296,8 @@ static struct sk_buff *sdm_rx_piece(struct sdm_queue *q, const struct sk_buff *f
 	skb_put_data(skb, skb_mac_header(from), mac_len + cb->hlen);
 	__skb_pull(skb, mac_len);
 
-	done = sdm_rx_fill(q, skb, from, cb->hlen + offset, len);
+	null = sdm_null_rx(q->sdm, from, cb->hlen);
+	done = sdm_rx_fill(q, skb, from, cb->hlen + offset, len, null);
 	if (unlikely(done < len)) {
 		sdm_count(q, SDM_RX_DROP_NO_NIOV, 1);
 		len = mss ? rounddown(done, mss) : 0;
@@ -315,6 +320,8 @@ static struct sk_buff *sdm_rx_piece(struct sdm_queue *q, const struct sk_buff *f
 	sdm_count(q, SDM_RX_DEVMEM_FRAGS, skb_shinfo(skb)->nr_frags);
 	sdm_count(q, SDM_RX_DEVMEM_PACKETS, 1);
 	sdm_count(q, SDM_RX_DEVMEM_BYTES, len);
+	if (unlikely(null))
+		sdm_count(q, SDM_RX_NULL_DMA_BYTES, len);
 	sdm_count(q, SDM_RX_HEADER_BYTES, mac_len + cb->hlen);
 	return skb;
 }

@@ -14,6 +14,7 @@ static const char * const sdm_counter_names[SDM_NR_COUNTERS] = {
 	[SDM_RX_DEVMEM_PACKETS]	= "rx_devmem_packets",
 	[SDM_RX_DEVMEM_BYTES]	= "rx_devmem_bytes",
 	[SDM_RX_DEVMEM_FRAGS]	= "rx_devmem_frags",
+	[SDM_RX_NULL_DMA_BYTES]	= "rx_null_dma_bytes",
 	[SDM_RX_HEADER_BYTES]	= "rx_header_bytes",
 	[SDM_RX_WHOLE_BYTES]	= "rx_whole_bytes",
 	[SDM_RX_CSUM_CHECKED]	= "rx_csum_checked",
@@ -32,6 +33,7 @@ static const char * const sdm_counter_names[SDM_NR_COUNTERS] = {
 	[SDM_TX_DEVMEM_PACKETS]	= "tx_devmem_packets",
 	[SDM_TX_DEVMEM_BYTES]	= "tx_devmem_bytes",
 	[SDM_TX_DEVMEM_FRAGS]	= "tx_devmem_frags",
+	[SDM_TX_NULL_DMA_BYTES]	= "tx_null_dma_bytes",
 	[SDM_TX_DROP_LOWER]	= "tx_drop_lower",
 	[SDM_TX_DROP_NO_MEMORY]	= "tx_drop_no_memory",
 };

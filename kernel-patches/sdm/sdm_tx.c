@@ -144,18 +144,22 @@ static bool sdm_tx_copy_frags(const struct sdm_dev *sdm, const struct sk_buff *f
 	return true;
 }
 
-/* Return: a packet for the lower device in place of @skb, which now belongs to it;
+/* @ret_null: its payload is not the original's (sdm_null.c)
+ *
+ * Return: a packet for the lower device in place of @skb, which now belongs to it;
  * -ENOMEM, or -EAGAIN if sdm_mem_defer() can help; then @skb is unchanged.
  */
-static struct sk_buff *sdm_tx_copy(const struct sdm_dev *sdm, struct sk_buff *skb)
+static struct sk_buff *sdm_tx_copy(const struct sdm_dev *sdm, struct sk_buff *skb,
+				   bool *ret_null)
 {
+	struct page *null = sdm_null_tx(sdm, skb);
 	unsigned int headroom = skb_headroom(skb);
 	struct sk_buff *copy;
 	int err;
 
 	/* So there is no limit of ours to what a socket may hand down (tso_max_size). */
 	static_assert(MAX_SKB_FRAGS * (PAGE_SIZE << PAGE_ALLOC_COSTLY_ORDER) >= GSO_MAX_SIZE);
-	copy = alloc_skb_with_frags(headroom + skb_headlen(skb), skb->data_len,
+	copy = alloc_skb_with_frags(headroom + skb_headlen(skb), null ? 0 : skb->data_len,
 				    PAGE_ALLOC_COSTLY_ORDER, &err, GFP_ATOMIC | __GFP_NOWARN);
 	if (!copy)
 		return ERR_PTR(-ENOMEM);
@@ -169,13 +173,16 @@ static struct sk_buff *sdm_tx_copy(const struct sdm_dev *sdm, struct sk_buff *sk
 	copy->len += skb->data_len;
 	skb_shinfo(copy)->tx_flags = skb_shinfo(skb)->tx_flags;
 	skb_shinfo(copy)->tskey = skb_shinfo(skb)->tskey;
-	if (unlikely(!sdm_tx_copy_frags(sdm, skb, copy))) {
+	if (unlikely(null)) {
+		sdm_null_fill(copy, null, skb->data_len);
+	} else if (unlikely(!sdm_tx_copy_frags(sdm, skb, copy))) {
 		kfree_skb(copy);
 		return ERR_PTR(-EAGAIN);
 	}
 
 	sdm_tx_move_charge(skb, copy);
 	sdm_tx_hold(skb, copy);
+	*ret_null = null;
 	return copy;
 }
 
@@ -189,7 +196,8 @@ static netdev_tx_t sdm_tx(struct sk_buff *skb, struct net_device *dev, bool defe
 
 	if (unlikely(!skb_frags_readable(skb))) {
 		unsigned int bytes = skb->data_len, frags = skb_shinfo(skb)->nr_frags;
-		struct sk_buff *copy = sdm_tx_copy(sdm, skb);
+		bool null;
+		struct sk_buff *copy = sdm_tx_copy(sdm, skb, &null);
 
 		if (IS_ERR(copy)) {
 			if (PTR_ERR(copy) == -EAGAIN && defer && sdm_mem_defer(skb))
@@ -202,6 +210,8 @@ static netdev_tx_t sdm_tx(struct sk_buff *skb, struct net_device *dev, bool defe
 		sdm_count(q, SDM_TX_DEVMEM_PACKETS, 1);
 		sdm_count(q, SDM_TX_DEVMEM_BYTES, bytes);
 		sdm_count(q, SDM_TX_DEVMEM_FRAGS, frags);
+		if (unlikely(null))
+			sdm_count(q, SDM_TX_NULL_DMA_BYTES, bytes);
 	}
 
 	/* The stack segments, linearizes and sums for the lower device what that
