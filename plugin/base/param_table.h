@@ -23,7 +23,8 @@ PARAM_FALLBACK(IFNAME, "NCCL_SOCKET_IFNAME")
 PARAM_CHOICE(FAMILY, "auto", "auto|inet|inet6", "Address family of the connections. auto takes IPv4 where an interface has both.")
 PARAM_CHOICE(REQUIRE, "none", "none|zerocopy|devmem",
 	     "Lowest rung of the ladder that is acceptable. A step below it is an error instead of a warning. devmem is about receiving, and about sending from dmabufs; zerocopy is about sending.")
-PARAM_CHOICE(SEND, "auto", "auto|copy|zerocopy|devmem", "Highest send path to try. auto is devmem for dmabuf memory and zerocopy for host memory.")
+PARAM_CHOICE(SEND, "auto", "auto|copy|zerocopy|devmem",
+	     "Highest send path to try. auto is devmem for dmabuf memory and zerocopy for host memory, but to peers on the same host what costs less: copying, or lending memory to the socket (NCCL_DEVMEM_SPLICE_MIN); zerocopy always lends there.")
 PARAM_CHOICE(RECV, "auto", "auto|copy|devmem|staged",
 	     "Highest receive path to try. staged receives into host memory and has the GPU's copy engine bring the bytes to the receive pool, from where they go on as devmem's do: "
 	     "it lets everything behind the pool run without a devmem NIC, and is no gain for a job.")
@@ -49,6 +50,9 @@ PARAM_SIZE(CHUNK_SIZE, 256 << 10, 4 << 10, 4 << 20,
 PARAM_BOOL(FRAMES, 1, "Whether messages carry their description with them on the data sockets where the receiving CPU sees the bytes (any path but devmem and staged). Otherwise the control socket tells of them, at the price of more system calls.")
 PARAM_SIZE(INLINE_MAX, 8 << 10, 0, 64 << 10, "Messages up to this size travel in the control stream.")
 PARAM_SIZE(ZEROCOPY_MIN, 32 << 10, 4 << 10, 1 << 30, "Pieces of host memory smaller than this are copied even when zerocopy is on.")
+PARAM_SIZE(SPLICE_MIN, 64 << 10, 4 << 10, 1 << 30,
+	   "To peers on the same host, and wherever the kernel copies zerocopy sends, messages of host memory from this size on are lent to the socket through a pipe (vmsplice, splice) instead: "
+	   "they are copied once, by the receiver, and done when it says that it has them. Only where that costs less than copying, which is tried now and then; NCCL_DEVMEM_SEND=copy says never, zerocopy always.")
 PARAM_SIZE(SNDBUF, 0, 0, 1 << 30, "SO_SNDBUF of data sockets. 0 chooses: 384K to peers on the same host, where more only passes through the caches, unless net.core.wmem_max is less; to others what the kernel finds.")
 PARAM_SIZE(RCVBUF, 0, 0, 1 << 30, "SO_RCVBUF of data sockets. 0 leaves it to the kernel, but on devmem bounds it so that all sockets fit in the pool.")
 PARAM_STR(CONGESTION, "", "TCP congestion control of data sockets (TCP_CONGESTION). Empty: reno to peers on the same host, where pacing only costs, else the system's default.")

@@ -87,7 +87,8 @@ struct comm {
  *
  * Send: @assigned bytes have been given to sockets, @accepted were taken by the kernel; the memory is free when all are accepted, the
  * control stream has been flushed up to @ctrl_end, and @zc.pending is 0.
- * In frames, @frames of them are in a queue, and @announced says that one has been, which an empty message has, too.
+ * In frames, @frames of them are in a queue, and @announced says that one has been, which an empty message has, too; @lent: they said so, and
+ * the memory is not free before the peer's ack.
  * Receive: @covered bytes have been announced, @arrived are here, and @put tells how many of those are not in place yet. @finished: test()
  * said done, and the request waits for net_consumed(). @cookie: net_request_cookie()'s.
  * @posted_ns, @counted: comm_stats.h: when it was posted, 0 where that is not measured; it has been counted.
@@ -108,6 +109,7 @@ struct request {
 	size_t accepted;
 	uint64_t ctrl_end;
 	unsigned int frames;
+	bool lent;
 	struct zc_ref zc;
 	bool finished;
 	bool counted;
@@ -157,9 +159,12 @@ int send_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n
 int recv_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n_socks,
 		     const struct sockaddr *peer, bool frames, struct comm **ret,
 		     enum rung *ret_rung);
-/* The sides of a connection whose messages come in frames (wire.h): everything is on the data sockets, which the CPU reads. */
+/*
+ * The sides of a connection whose messages come in frames (wire.h): everything is on the data sockets, which the CPU reads. @acks: the peer
+ * will tell what it has read.
+ */
 int frame_send_create(const struct nic *nic, int ctrl_fd, const int *socks, int n_socks,
-		      const struct sockaddr *peer, struct comm **ret);
+		      const struct sockaddr *peer, bool acks, struct comm **ret);
 /* Takes over what @base has. */
 int frame_recv_create(const struct comm *base, struct comm **ret);
 

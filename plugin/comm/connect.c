@@ -223,7 +223,8 @@ static int step_sock(struct connect_op *op, int i)
 			return r;
 	}
 	if (i == 0)
-		hello.flags = peer_mode_flags() | (param_bool(PARAM_FRAMES) ? WIRE_FRAMES : 0);
+		hello.flags = peer_mode_flags() |
+			      (param_bool(PARAM_FRAMES) ? WIRE_FRAMES | WIRE_ACKS : 0);
 	memcpy(hello.nonce, op->nonce, WIRE_NONCE_LEN);
 	wire_hello_swap(&hello);
 	r = sock_write_some(op->fds[i], &hello, sizeof(hello), &op->said[i]);
@@ -282,7 +283,8 @@ static int finish(struct connect_op *op, const char *peer, struct comm **ret)
 		op->n_fds = 0;
 		if (op->ready.flags & WIRE_FRAMES)
 			r = frame_send_create(op->nic, op->fds[0], op->fds + 1, n_socks,
-					      (struct sockaddr *)&op->remote, &comm);
+					      (struct sockaddr *)&op->remote,
+					      op->ready.flags & WIRE_ACKS, &comm);
 		else
 			r = send_comm_create(op->nic, op->fds[0], op->fds + 1, n_socks,
 					     (struct sockaddr *)&op->remote, &comm);

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "base/trace.h"
+#include "comm/ack_stream.h"
 #include "comm/comm.h"
 
 /*
@@ -44,12 +45,16 @@ struct in_sock {
 	uint8_t *ahead;
 };
 
-/* @next_seq: number of the next irecv. @n_open: receives that are not complete. @ahead: bytes that each socket has room for. */
+/*
+ * @next_seq: number of the next irecv. @n_open: receives that are not complete. @ahead: bytes that each socket has room for.
+ * @acks: what the peer is told of.
+ */
 struct frame_recv {
 	struct comm base;
 	uint32_t next_seq;
 	unsigned int n_open;
 	size_t ahead;
+	struct ack_out acks;
 	struct request reqs[NET_MAX_REQUESTS];
 	struct in_sock socks[];
 };
@@ -102,13 +107,28 @@ static bool is_complete(const struct request *req)
 	return req->matched && req->arrived == req->total;
 }
 
+/* Up to where are all receives complete? One that has been taken by its owner was. */
+static void find_consumed(struct frame_recv *fr)
+{
+	uint32_t *seq = &fr->acks.consumed;
+
+	for (; *seq != fr->next_seq; ++*seq) {
+		const struct request *req = &fr->reqs[*seq % NET_MAX_REQUESTS];
+
+		if (req->used && !is_complete(req))
+			return;
+	}
+}
+
 static void arrived(struct frame_recv *fr, struct request *req, size_t n)
 {
 	req->arrived += n;
 	TRACE4(chunk_received, &fr->base, req, RUNG_COPY, n);
 	counter_add(recv_copy, n);
-	if (is_complete(req))
+	if (is_complete(req)) {
 		fr->n_open--;
+		find_consumed(fr);
+	}
 }
 
 /* A frame begins. 1 its head is used, 0 its receive is not posted yet, -errno. */
@@ -117,7 +137,8 @@ static int begin_frame(struct frame_recv *fr, struct in_sock *is, const struct w
 	struct request *req = &fr->reqs[f->seq % NET_MAX_REQUESTS];
 	int32_t ahead = (int32_t)(f->seq - fr->next_seq);
 
-	if (f->magic != WIRE_MAGIC || f->offset > f->total || f->len > f->total - f->offset)
+	if ((f->magic != WIRE_MAGIC && f->magic != WIRE_LENT) || f->offset > f->total ||
+	    f->len > f->total - f->offset)
 		return fail(fr, -EPROTO, "reading a frame");
 	if (ahead >= SEQ_AHEAD_MAX || ahead < -NET_MAX_REQUESTS)
 		return fail(fr, -EPROTO, "reading a frame");
@@ -136,6 +157,8 @@ static int begin_frame(struct frame_recv *fr, struct in_sock *is, const struct w
 	if (f->total != req->total || f->len > req->total - req->covered ||
 	    (f->len == 0 && req->total))
 		return fail(fr, -EPROTO, "reading a frame");
+	if (f->magic == WIRE_LENT)
+		ack_out_expect(&fr->acks, f->seq);
 	req->covered += f->len;
 	is->req = req;
 	is->p = f->len ? mr_cpu(req->mr, req->data + f->offset) : NULL;
@@ -274,6 +297,8 @@ static int progress(struct frame_recv *fr)
 		if (r < 0)
 			return r;
 	}
+	if (ack_out_due(&fr->acks))
+		ack_out_flush(&fr->acks, fr->base.ctrl_fd);
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "base/mutant.h"
 #include "base/param.h"
 #include "base/trace.h"
+#include "comm/ack_stream.h"
 #include "comm/comm.h"
 #include "comm/peer_watch.h"
 #include "comm/send_path.h"
@@ -83,6 +84,7 @@ struct out_queue {
  * @next_seq: number of the next isend. @cut: the oldest message that is not wholly queued. @posted: an isend() has come since the last
  * test(), @posted_ns: when the last one of a small message came. @has_tail: a queue keeps one.
  * @followed: the last one that was kept went with the next message; @cut_ns: when the last isend() that might have left one was done.
+ * @acks: what the peer has read, if it tells that.
  */
 struct frame_send {
 	struct comm base;
@@ -95,6 +97,7 @@ struct frame_send {
 	int64_t posted_ns;
 	size_t chunk_size;
 	struct peer_watch watch;
+	struct ack_in acks;
 	struct send_path path;
 	struct request reqs[NET_MAX_REQUESTS];
 	struct out_queue queues[];
@@ -108,7 +111,7 @@ static struct frame_send *to_frames(struct comm *c)
 }
 
 int frame_send_create(const struct nic *nic, int ctrl_fd, const int *socks, int n_socks,
-		      const struct sockaddr *peer, struct comm **ret)
+		      const struct sockaddr *peer, bool acks, struct comm **ret)
 {
 	struct frame_send *fs = calloc(1, sizeof(*fs) + (size_t)n_socks * sizeof(struct out_queue));
 
@@ -119,7 +122,8 @@ int frame_send_create(const struct nic *nic, int ctrl_fd, const int *socks, int 
 	comm_init(&fs->base, COMM_SEND, nic, ctrl_fd, socks, n_socks, peer);
 	fs->base.ops = &frame_send_ops;
 	fs->chunk_size = (size_t)param_int(PARAM_CHUNK_SIZE);
-	send_path_init(&fs->path, &fs->base);
+	fs->watch.heard = acks;
+	send_path_init(&fs->path, &fs->base, acks);
 	*ret = &fs->base;
 	return 0;
 }
@@ -140,7 +144,7 @@ static void queue_frame(struct out_queue *q, struct request *req, size_t len)
 	struct out_frame *f = &q->ring[q->end++ % QUEUE_MAX];
 
 	f->head = (struct wire_frame){
-		.magic = WIRE_MAGIC,
+		.magic = req->lent ? WIRE_LENT : WIRE_MAGIC,
 		.seq = req->seq,
 		.tag = (uint32_t)req->tag,
 		.len = (uint32_t)len,
@@ -180,7 +184,9 @@ static struct out_queue *find_queue(struct frame_send *fs)
 /* How long the next frame of @req may be. With one socket there is nothing to share out. */
 static size_t frame_max(const struct frame_send *fs, const struct request *req)
 {
-	return fs->base.n_socks == 1 && req->path == &path_send_copy ? FRAME_MAX : fs->chunk_size;
+	bool whole = req->path == &path_send_copy || req->path == &path_send_spliced;
+
+	return fs->base.n_socks == 1 && whole ? FRAME_MAX : fs->chunk_size;
 }
 
 static void cut_messages(struct frame_send *fs)
@@ -230,7 +236,7 @@ static size_t queue_accepted(struct out_queue *q, size_t n)
 /* Takes @n bytes off the end of what is to be sent. */
 static void iov_trim(struct msghdr *msg, size_t n)
 {
-	while (n) {
+	while (n && msg->msg_iovlen) {
 		struct iovec *last = &msg->msg_iov[msg->msg_iovlen - 1];
 		size_t part = n < last->iov_len ? n : last->iov_len;
 
@@ -360,6 +366,9 @@ static int push(struct frame_send *fs, int i, bool flush)
 	while (q->first != q->end && q->bytes != q->tail && total + q->packet < FRAME_CALL_BYTES) {
 		const struct out_frame *f = &q->ring[q->first % QUEUE_MAX];
 		bool lent = f->left && f->req->path != &path_send_copy;
+		bool counts = f->req->size >= fs->path.splice_min;
+		enum send_way way = f->req->lent ? WAY_LEND : WAY_COPY;
+		int64_t begun = counts ? send_choice_begin(&fs->path.choice) : 0;
 		size_t asked = 0, payload;
 		ssize_t n;
 
@@ -367,6 +376,7 @@ static int push(struct frame_send *fs, int i, bool flush)
 			n = push_lent(fs, ds, q, &asked);
 		else
 			n = push_copied(fs, ds, q, flush, &asked);
+		send_choice_end(&fs->path.choice, way, begun, n);
 		if (n == -EAGAIN)
 			break;
 		if (n < 0)
@@ -374,6 +384,8 @@ static int push(struct frame_send *fs, int i, bool flush)
 		payload = queue_accepted(q, (size_t)n);
 		moved |= n > 0;
 		total += (size_t)n;
+		if (lent && ds->lend && ds->lend->held)
+			break;
 		if (lent)
 			continue;
 		counter_add(sent_copy, payload);
@@ -407,12 +419,27 @@ static int progress(struct frame_send *fs, bool flush)
 	return 0;
 }
 
+/* Is lent memory the sender's again? */
+static bool is_back(const struct request *req)
+{
+	return !req->lent || ack_in_has(&to_frames(req->comm)->acks, req->seq) ||
+	       DEVMEM_MUTANT(lent_early);
+}
+
 static bool is_done(const struct request *req)
 {
 	if (DEVMEM_MUTANT(send_early) && req->announced)
 		return true;
 	return req->assigned == req->size && req->frames == 0 && req->announced &&
-	       req->zc.pending == 0;
+	       req->zc.pending == 0 && is_back(req);
+}
+
+/* Hears from the peer what it has read. 0, or the comm's error. */
+static int hear(struct frame_send *fs)
+{
+	int r = ack_in_look(&fs->acks, fs->base.ctrl_fd, fs->next_seq);
+
+	return r < 0 ? comm_fail(&fs->base, r, "waiting for a send") : 0;
 }
 
 /* Does all that is posted lie in the queues, and is it little enough to wait for more? */
@@ -483,9 +510,10 @@ static int frame_send_post(struct comm *comm, const void *data, size_t size, int
 			request_release(req);
 			return comm_fail(comm, r, "choosing a send path");
 		}
+		req->lent = req->path == &path_send_spliced;
 	}
 	req->used = true;
-	fs->next_seq++;
+	ack_in_posted(&fs->acks, fs->next_seq++);
 	counter_inc(msgs_sent);
 	fs->posted = true;
 	if (!joins_burst(fs, size)) {
@@ -516,6 +544,11 @@ static int frame_send_test(struct request *req, int *ret_done, size_t *ret_size)
 	}
 	if (!is_done(req) && req->accepted == req->size && req->zc.pending) {
 		r = send_path_reap(&fs->path, comm);
+		if (r < 0)
+			return r;
+	}
+	if (!is_done(req) && fs->watch.heard && (req->lent || peer_watch_due(&fs->watch))) {
+		r = hear(fs);
 		if (r < 0)
 			return r;
 	}

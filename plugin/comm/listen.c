@@ -421,7 +421,9 @@ static int finish(struct listen_comm *l, struct partial *p, struct comm **ret)
 	}
 
 	ready.rung = (uint16_t)rung;
-	ready.flags = peer_mode_flags() | (r == 0 && comm->frames ? WIRE_FRAMES : 0);
+	ready.flags = peer_mode_flags();
+	if (r == 0 && comm->frames)
+		ready.flags |= WIRE_FRAMES | (p->flags & WIRE_ACKS);
 	ready.status = -r;
 	wire_ready_swap(&ready);
 	if (ctrl >= 0) {

@@ -34,7 +34,7 @@ static int check_peer(struct peer_watch *w, struct comm *comm)
 	uint8_t byte;
 	ssize_t n;
 
-	if (w->events && !sock_events_may_end(w->events))
+	if (w->heard || (w->events && !sock_events_may_end(w->events)))
 		return check_host(w, comm);
 	counter_inc(sys_ctrl);
 	n = recv(comm->ctrl_fd, &byte, 1, MSG_DONTWAIT);
@@ -45,6 +45,11 @@ static int check_peer(struct peer_watch *w, struct comm *comm)
 	if (errno == EAGAIN || errno == EINTR)
 		return check_host(w, comm);
 	return comm_fail(comm, -errno, "waiting for a send");
+}
+
+bool peer_watch_due(const struct peer_watch *w)
+{
+	return (w->idle + 1) % PEER_CHECK_INTERVAL == 0;
 }
 
 int peer_watch_look(struct peer_watch *w, struct comm *comm)

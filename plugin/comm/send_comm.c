@@ -73,7 +73,7 @@ int send_comm_create(const struct nic *nic, int ctrl_fd, const int *socks, int n
 	if (n_socks == 1 && !param_is_set(PARAM_CHUNK_SIZE))
 		sc->chunk_size = CHUNK_ALONE;
 	sc->inline_max = (size_t)param_int(PARAM_INLINE_MAX);
-	send_path_init(&sc->path, &sc->base);
+	send_path_init(&sc->path, &sc->base, false);
 	sock_events_open(&sc->events, &sc->base);
 	sc->path.events = &sc->events;
 	sc->watch.events = &sc->events;

@@ -11,7 +11,7 @@
 /* Zerocopy sends in a row that the kernel copied after all, until we stop asking for it. */
 #define COPIED_RUN_MAX 8
 
-static void init_rungs(struct send_path *sp)
+static void init_rungs(struct send_path *sp, bool acks)
 {
 	struct comm *c = sp->comm;
 	int top = param_choice(PARAM_SEND);
@@ -22,6 +22,8 @@ static void init_rungs(struct send_path *sp)
 		sp->no_zerocopy = sp->no_devmem;
 		return;
 	}
+	sp->lends = acks;
+	sp->must_lend = top == SEND_ZEROCOPY || param_choice(PARAM_REQUIRE) == REQUIRE_ZEROCOPY;
 	if (c->peer_is_local || c->nic->is_loopback) {
 		verdict_set(&sp->no_devmem, -ENODEV, NULL,
 			    "the peer is on this host: traffic takes the loopback device, which "
@@ -69,11 +71,12 @@ static void init_stage(struct send_path *sp)
 		make_stage(sp);
 }
 
-void send_path_init(struct send_path *sp, struct comm *comm)
+void send_path_init(struct send_path *sp, struct comm *comm, bool acks)
 {
 	*sp = (struct send_path){ .comm = comm };
 	sp->zerocopy_min = (size_t)param_int(PARAM_ZEROCOPY_MIN);
-	init_rungs(sp);
+	sp->splice_min = (size_t)param_int(PARAM_SPLICE_MIN);
+	init_rungs(sp, acks);
 	init_stage(sp);
 }
 
@@ -103,8 +106,22 @@ static int tell_ladder(struct send_path *sp, const struct mr *mr, const struct p
 		ladder_chosen(name, DIR_SEND, path->rung,
 			      path == &path_send_staged ? "GPU memory through host memory"
 			      : mr->type == MR_DMABUF	? "dmabuf memory"
-							: "host memory");
+			      : path == &path_send_spliced
+				      ? "host memory, lent to the socket until the peer has read it"
+				      : "host memory");
 	return told->result;
+}
+
+static void stop_lending(struct send_path *sp, int err, const char *call)
+{
+	int i;
+
+	sp->lends = false;
+	for (i = 0; i < sp->comm->n_socks; i++)
+		data_sock_disable_lending(&sp->comm->socks[i]);
+	verdict_set(&sp->no_zerocopy, err,
+		    err == -EPERM ? "sysctl fs.pipe-user-pages-soft=0" : NULL, "%s: %s", call,
+		    strerror(-err));
 }
 
 /* GPU memory that has no send binding. */
@@ -128,6 +145,29 @@ static int choose_staged(struct send_path *sp, struct request *req)
 	req->path = &path_send_staged;
 	return tell_ladder(sp, mr, req->path, RUNG_DEVMEM,
 			   sp->devmem ? &mr->tx_why : &sp->no_devmem);
+}
+
+/* Copied by choice, not for want of a better path. */
+static int tell_cheap(struct send_path *sp)
+{
+	if (!sp->told_cheap)
+		ladder_chosen(sp->comm->nic->name, DIR_SEND, RUNG_COPY,
+			      "host memory, when that costs less than lending it");
+	sp->told_cheap = true;
+	return 0;
+}
+
+/* Are there pipes to lend memory through? They are made when there is something to lend. */
+static bool can_lend(struct send_path *sp)
+{
+	struct comm *c = sp->comm;
+	int i, r = 0;
+
+	for (i = 0; sp->lends && i < c->n_socks && r == 0; i++)
+		r = data_sock_enable_lending(&c->socks[i]);
+	if (r < 0)
+		stop_lending(sp, r, "making a pipe to lend memory through");
+	return sp->lends;
 }
 
 /*
@@ -160,16 +200,25 @@ int send_path_choose(struct send_path *sp, struct request *req)
 		}
 		return r;
 	}
-	if (sp->zerocopy && req->size < sp->zerocopy_min) {
+	if ((sp->zerocopy && req->size < sp->zerocopy_min) ||
+	    (!sp->zerocopy && sp->lends && req->size < sp->splice_min)) {
 		/* By choice, not for want of a better path. */
 		req->path = &path_send_copy;
 		if (!sp->told_small)
 			ladder_chosen(sp->comm->nic->name, DIR_SEND, RUNG_COPY,
-				      "host memory below NCCL_DEVMEM_ZEROCOPY_MIN");
+				      sp->zerocopy ? "host memory below NCCL_DEVMEM_ZEROCOPY_MIN"
+						   : "host memory below NCCL_DEVMEM_SPLICE_MIN");
 		sp->told_small = true;
 		return 0;
 	}
-	req->path = sp->zerocopy ? &path_send_zerocopy : &path_send_copy;
+	req->path = &path_send_copy;
+	if (sp->zerocopy) {
+		req->path = &path_send_zerocopy;
+	} else if (can_lend(sp)) {
+		if (!sp->must_lend && send_choice_next(&sp->choice, req->size) == WAY_COPY)
+			return tell_cheap(sp);
+		req->path = &path_send_spliced;
+	}
 	if (param_choice(PARAM_REQUIRE) == REQUIRE_DEVMEM)
 		return 0;
 	return tell_ladder(sp, mr, req->path, RUNG_ZEROCOPY, &sp->no_zerocopy);
@@ -202,7 +251,12 @@ int send_path_leave(struct send_path *sp, struct request *req, int err)
 	else
 		verdict_set(&why, err, NULL, "sendmsg with MSG_ZEROCOPY: %s", strerror(-err));
 
-	if (from == RUNG_DEVMEM) {
+	if (req->path == &path_send_spliced) {
+		/* Of requests that were to be lent, only the first one's error tells why. */
+		if (sp->lends)
+			stop_lending(sp, err, "splice");
+		why = sp->no_zerocopy;
+	} else if (from == RUNG_DEVMEM) {
 		sp->devmem = false;
 		sp->no_devmem = why;
 	} else {
@@ -234,6 +288,10 @@ int send_path_reap(struct send_path *sp, struct comm *comm)
 			verdict_set(&sp->no_zerocopy, -EOPNOTSUPP, NULL,
 				    "the kernel copies zerocopy sends on this route (veth, "
 				    "loopback, or no scatter-gather)");
+			if (sp->lends)
+				log_info("%s: %s: messages are lent to the socket instead, "
+					 "where that costs less than copying them",
+					 comm->nic->name, sp->no_zerocopy.reason);
 		}
 	}
 	return 0;

@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 #include "comm/comm.h"
+#include "comm/send_choice.h"
 #include "comm/sock_events.h"
 #include "path/send_stage.h"
 
@@ -21,7 +22,8 @@ struct told {
 /*
  * @events: where they tell which sockets may have completions; NULL where nothing does, the comm's to set.
  * @zerocopy, @devmem: cleared for good when that path turns out not to work for this connection; @no_zerocopy, @no_devmem say why.
- * @zerocopy_min: host memory below this size is copied by choice.
+ * @lends: host memory may be lent to the socket where zerocopy does not work, since the peer tells what it has read; @no_zerocopy is about
+ * both once it is cleared. @choice: whether it pays; asked unless @must_lend. @zerocopy_min, @splice_min: host memory below this size is copied by choice.
  * @gpu: whose memory may come; NULL when none will. @stage: for it where devmem does not work; @no_stage says why there is none.
  */
 struct send_path {
@@ -29,8 +31,13 @@ struct send_path {
 	struct sock_events *events;
 	bool zerocopy;
 	bool devmem;
+	bool lends;
+	bool must_lend;
 	bool told_small;
+	bool told_cheap;
+	struct send_choice choice;
 	size_t zerocopy_min;
+	size_t splice_min;
 	struct verdict no_devmem;
 	struct verdict no_zerocopy;
 	struct gpu *gpu;
@@ -39,8 +46,8 @@ struct send_path {
 	struct told told[MR_CUDA + 1];
 };
 
-/* Finds out what @comm can do; readies its sockets for it. */
-void send_path_init(struct send_path *sp, struct comm *comm);
+/* Finds out what @comm can do; readies its sockets for it. @acks: the peer tells what it has read, to whoever marks its requests lent. */
+void send_path_init(struct send_path *sp, struct comm *comm, bool acks);
 /* After the last send; waits for the GPU. */
 void send_path_destroy(struct send_path *sp);
 

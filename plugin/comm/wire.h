@@ -8,6 +8,7 @@
  *   record   then, on the control socket, connecting side to listening side only; data sockets carry bare payload
  *   frame    or, where both sides can and the CPU of the listening side sees what comes: on the data sockets, each before its payload; the
  *            control socket is silent then, and only tells that the peer is there
+ *   ack      then, on the control socket, listening side to connecting side: what of it has been read, where the sender lends its memory
  *
  * A connection is one control socket and 1..WIRE_MAX_SOCKS data sockets. magic, version and nonce keep their places in every
  * version, so that any two versions can at least tell each other apart.
@@ -20,6 +21,7 @@
 #include <string.h>
 
 #define WIRE_MAGIC     0x6d764465U /* "eDvm" */
+#define WIRE_LENT      0x6c764465U /* "eDvl" */
 #define WIRE_VERSION   1
 #define WIRE_NONCE_LEN 16
 #define WIRE_MAX_SOCKS 16
@@ -45,7 +47,8 @@ enum wire_hello_kind { WIRE_HELLO_CTRL = 1, WIRE_HELLO_DATA = 2 };
  * @nonce: from the handle, proves that the caller was told of the listener by NCCL.
  * @conn: random number of the connection, the same in all its hellos.
  * @n_socks: data sockets of the connection. @index: which of them this is (data only).
- * @flags: of the control socket's, WIRE_FRAMES when the connecting side can send frames, and its enum wire_mode; unknown ones mean nothing.
+ * @flags: of the control socket's, WIRE_FRAMES when the connecting side can send frames, WIRE_ACKS when it would also lend memory, and its
+ * enum wire_mode; unknown ones mean nothing.
  */
 struct wire_hello {
 	uint32_t magic;
@@ -66,9 +69,12 @@ enum wire_mode { WIRE_MODE_UNTOLD, WIRE_MODE_ANY, WIRE_MODE_SIMPLE, WIRE_MODE_UN
 #define WIRE_MODE_SHIFT 1
 #define WIRE_MODE_MASK	(3U << WIRE_MODE_SHIFT)
 
+#define WIRE_ACKS (1U << 3)
+
 /*
  * @status: 0, or the errno for which the listening side refuses. @rung: how it will receive (enum rung), for the log.
- * @flags: WIRE_FRAMES, only if the hello had it, when frames are what has to come; the listening side's enum wire_mode.
+ * @flags: WIRE_FRAMES, only if the hello had it, when frames are what has to come; with it WIRE_ACKS, only if the hello had that, when the
+ * frames may be WIRE_LENT; the listening side's enum wire_mode.
  */
 struct wire_ready {
 	uint32_t magic;
@@ -102,6 +108,7 @@ _Static_assert(sizeof(struct wire_rec) == 24, "no holes");
 /*
  * The next @len bytes of this socket are bytes [@offset, @offset + @len) of message @seq, which has @total. Frames of one message may go
  * over several sockets; on each socket, seq only goes up (modulo 2^32). An empty message is one frame without payload.
+ * @magic: WIRE_MAGIC; WIRE_LENT where the payload lies in the sender's memory until it is read: of its message there has to be an ack.
  */
 struct wire_frame {
 	uint32_t magic;
@@ -112,6 +119,16 @@ struct wire_frame {
 	uint64_t total;
 };
 _Static_assert(sizeof(struct wire_frame) == 32, "no holes");
+
+/*
+ * All messages before number @consumed have been read whole. Sent when such a one had WIRE_LENT, at the latest when it is complete and
+ * nothing else moves; @consumed only goes up (modulo 2^32).
+ */
+struct wire_ack {
+	uint32_t magic;
+	uint32_t consumed;
+};
+_Static_assert(sizeof(struct wire_ack) == 8, "no holes");
 
 /* Host order to wire, or back: the same operation, a no-op on little-endian machines. */
 static inline void wire_rec_swap(struct wire_rec *r)
@@ -131,6 +148,12 @@ static inline void wire_frame_swap(struct wire_frame *f)
 	f->len = htole32(f->len);
 	f->offset = htole64(f->offset);
 	f->total = htole64(f->total);
+}
+
+static inline void wire_ack_swap(struct wire_ack *a)
+{
+	a->magic = htole32(a->magic);
+	a->consumed = htole32(a->consumed);
 }
 
 static inline void wire_handle_swap(struct wire_handle *h)

@@ -48,6 +48,17 @@ int data_sock_enable_zerocopy(struct data_sock *ds)
 	return 0;
 }
 
+int data_sock_enable_lending(struct data_sock *ds)
+{
+	return ds->lend ? 0 : lend_pipe_create(&ds->lend);
+}
+
+void data_sock_disable_lending(struct data_sock *ds)
+{
+	lend_pipe_destroy(ds->lend);
+	ds->lend = NULL;
+}
+
 /*
  * Bounds the receive queue to @bytes of buffer memory (truesize: a frag counts the whole niov it lies
  * in, so this bounds the niovs and not only the payload). The kernel doubles the value it is given (socket(7)).
@@ -164,6 +175,7 @@ void data_sock_close(struct data_sock *ds)
 	if (ds->fd >= 0)
 		close(ds->fd);
 	free(ds->zc);
+	data_sock_disable_lending(ds);
 	memset(ds, 0, sizeof(*ds));
 	ds->fd = -1;
 }

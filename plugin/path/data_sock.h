@@ -11,6 +11,7 @@
 
 #include "mem/pool.h"
 #include "mem/token_ledger.h"
+#include "path/lend_pipe.h"
 #include "path/zc_tracker.h"
 
 struct send_slot;
@@ -18,6 +19,7 @@ struct send_slot;
 /*
  * Owned by one comm, used by the thread that uses the comm.
  * @zc:       send side; allocated by data_sock_enable_zerocopy(), NULL until then.
+ * @lend:     send side, to lend host memory; allocated by data_sock_enable_lending(), NULL until then.
  * @stage:    send side, for GPU memory without a send binding; the comm's (send_stage.h), NULL where there is none.
  * @pool:     receive side on devmem: where frags land (a reference is held), NULL on copy.
  * @ledger:   tokens this socket holds; exactly when @pool is set.
@@ -33,6 +35,7 @@ struct send_slot;
 struct data_sock {
 	int fd;
 	struct zc_tracker *zc;
+	struct lend_pipe *lend;
 	struct send_slot *stage;
 	struct pool *pool;
 	struct token_ledger *ledger;
@@ -55,6 +58,11 @@ static inline bool data_sock_lends_all(const struct data_sock *ds)
 
 /* Sets SO_ZEROCOPY and makes the tracker. 0 or -errno (kernel without it: -ENOPROTOOPT, -ENOTSUP). */
 int data_sock_enable_zerocopy(struct data_sock *ds);
+
+/* Makes the pipe. 0, -EMFILE, -ENFILE, -EPERM, -ENOMEM: see lend_pipe_create(). */
+int data_sock_enable_lending(struct data_sock *ds);
+/* Lets the pipe go, with what it holds: for a socket that goes on without. */
+void data_sock_disable_lending(struct data_sock *ds);
 
 /*
  * Turns a connected, so far silent socket into a devmem receiver: promises it a part of @pool, bounds its

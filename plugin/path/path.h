@@ -19,6 +19,7 @@
  * @send: hands [p, p+len) of @mr to the socket; @p is NCCL's pointer. Returns the bytes accepted (> 0), -EAGAIN, or -errno. On the
  * zerocopy rungs the memory belongs to the kernel until @ref->pending is back at 0, and -ENOBUFS says that no more
  * completions can be kept track of: some must be reaped first, and if none is outstanding the rung does not work here.
+ * path_send_spliced knows no completions: there the memory is the socket's until the peer has read it.
  *
  * @recv: takes up to @len bytes from the socket; what it writes to host memory goes to @host, as a place's window() gave it.
  * Returns the bytes (> 0) and describes them in @a, whose tokens or block are the caller's from then on; or -EAGAIN, -ECONNRESET at end of
@@ -42,6 +43,7 @@ struct path_ops {
 
 extern const struct path_ops path_send_copy;
 extern const struct path_ops path_send_zerocopy;
+extern const struct path_ops path_send_spliced;
 extern const struct path_ops path_send_devmem;
 extern const struct path_ops path_send_staged;
 extern const struct path_ops path_recv_copy;

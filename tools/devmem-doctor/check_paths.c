@@ -65,8 +65,8 @@ static void path_receive(struct exam *x, const struct nic *nic, const struct ver
 }
 
 /*
- * Host memory is sent from its pages (zerocopy) unless the device copies it anyway; loopback does. What virtual devices do the
- * plugin finds out as it sends.
+ * Host memory is sent from its pages (zerocopy) unless the device copies it anyway; loopback does, and what to do about that, as about virtual
+ * devices, the plugin finds out as it sends.
  */
 static void path_send(struct exam *x, const struct nic *nic, const struct verdict *tx, bool gpu)
 {
@@ -82,7 +82,7 @@ static void path_send(struct exam *x, const struct nic *nic, const struct verdic
 		path_add(x, nic, "GPU", "send", "devmem", "");
 	else if (nic->is_loopback)
 		path_add(x, nic, "host", "send", "copy",
-			 "the loopback device copies whatever it is given");
+			 "or lent to the socket, where that is measured to cost less");
 	else
 		path_add(x, nic, "host", "send", "zerocopy", "");
 }
