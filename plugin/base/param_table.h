@@ -59,7 +59,7 @@ PARAM_STR(CONGESTION, "", "TCP congestion control of data sockets (TCP_CONGESTIO
 PARAM_INT(CONNECT_TIMEOUT, 30000, 100, 3600000, "Milliseconds until a connection that does not come up is an error.")
 PARAM_INT(PEER_TIMEOUT, 30000, 1000, 3600000, "Milliseconds of silence of a dead host until it is an error. A host that answers is not dead, however long its process takes to receive.")
 PARAM_BOOL(IO_URING, 1,
-	   "Whether io_uring tells what happens on sockets, so that looking for it is no system call: it delivers what comes on control sockets, and knows when a full data socket has room again, when sends are complete, and on devmem when a whole chunk has come. "
+	   "Whether io_uring tells what happens on sockets, so that looking for it is no system call: it delivers what comes on control sockets, and knows when a full data socket has room again, when sends are complete, and on devmem when half of a chunk has come. "
 	   "For connections without frames (devmem, staged); wants Linux 6.0 and a sandbox that allows io_uring. Otherwise each look is a call, mostly in vain.")
 PARAM_BOOL(ZC_NOTIFICATION, 1, "Whether sends bring completions back in sendmsg's control data where the kernel can do that (kernel-patches/7.2). Otherwise the error queue is read.")
 PARAM_BOOL(RECYCLE, 1, "Whether receives give tokens back in recvmsg's control data where the kernel can do that (kernel-patches/7.2). Otherwise SO_DEVMEM_DONTNEED does.")

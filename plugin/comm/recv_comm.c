@@ -25,17 +25,17 @@
 /* Of the calls that look in vain, one in so many looks at the data sockets. A power of two. */
 #define DATA_LOOKS 8
 
-/* Chunks from this size on are waited for whole. */
-#define WHOLE_MIN (64UL << 10)
+/* Chunks from this size on are waited for until half of one is there. */
+#define WAIT_MIN (64UL << 10)
 
-/* So often it is told anew what whole is. */
-#define WHOLE_RAISES 32
+/* So often it is told anew how much that is. */
+#define WAIT_RAISES 32
 
 /*
  * With how many @bytes a socket has an event (SO_RCVLOWAT), 0 where it has none; for what size that was @asked, @raised times. @drained: the
  * running call has read all there was.
  */
-struct sock_whole {
+struct sock_wait {
 	size_t bytes;
 	size_t asked;
 	unsigned int raised;
@@ -47,7 +47,7 @@ struct sock_whole {
  * there is none. @unpack: it is NCCL's kernels, for every receive. @oldest: number of the oldest that is not consumed then.
  * @budget: bytes that the running call may still receive. @dry: looks since the last that brought anything.
  * @next_seq: number of the next irecv. @match: number of the next message that the control stream will announce.
- * @events: of the data sockets, on devmem. @whole: what they wait for, of each.
+ * @events: of the data sockets, on devmem. @wait: what they wait for, of each.
  * @inline_req: the message whose payload is coming in the control stream right now, @inline_left bytes of it missing.
  */
 struct recv_comm {
@@ -65,7 +65,7 @@ struct recv_comm {
 	struct request *inline_req;
 	size_t inline_left;
 	struct sock_events events;
-	struct sock_whole whole[WIRE_MAX_SOCKS];
+	struct sock_wait wait[WIRE_MAX_SOCKS];
 	struct chunk_queue queue[WIRE_MAX_SOCKS];
 	struct request reqs[NET_MAX_REQUESTS];
 	struct chunk_reader reader;
@@ -318,18 +318,20 @@ static int parse_msg(struct recv_comm *rc, const struct wire_rec *rec)
 }
 
 /*
- * A chunk of @len bytes was announced for socket @i: from now on an event tells when it has as much, where it had none so large. What comes
- * in parts of other sizes is looked for as ever. The kernel takes no more than half of the receive buffer (net/ipv4/tcp.c,
- * tcp_set_rcvlowat()), and has the event sooner when the window is about to close (include/net/tcp.h, tcp_epollin_ready()).
+ * A chunk of @len bytes was announced for socket @i: from now on an event tells when it has half as much, where it had none so large. Mostly
+ * the rest has come, too, when it is read. Not all of it, since up to SO_RCVLOWAT the kernel acknowledges each packet at once, and beyond
+ * it what the window has shrunk by not before it is read (net/ipv4/tcp_input.c, __tcp_ack_snd_check()). What comes in parts of other sizes is
+ * looked for as ever. The kernel takes no more than half of the receive buffer (net/ipv4/tcp.c, tcp_set_rcvlowat()), and has the event sooner
+ * when the window is about to close (include/net/tcp.h, tcp_epollin_ready()).
  */
-static void wait_for_whole(struct recv_comm *rc, int i, size_t len)
+static void wait_for_half(struct recv_comm *rc, int i, size_t len)
 {
-	struct sock_whole *w = &rc->whole[i];
+	struct sock_wait *w = &rc->wait[i];
 	int fd = rc->base.socks[i].fd;
 	socklen_t size = sizeof(int);
-	int bytes = (int)len;
+	int half = (int)(len / 2), bytes = half;
 
-	if (!rc->events.on || len < WHOLE_MIN || len <= w->asked || w->raised == WHOLE_RAISES)
+	if (!rc->events.on || len < WAIT_MIN || len <= w->asked || w->raised == WAIT_RAISES)
 		return;
 	w->asked = len;
 	w->raised++;
@@ -337,8 +339,8 @@ static void wait_for_whole(struct recv_comm *rc, int i, size_t len)
 	    getsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, &size) < 0)
 		bytes = 0;
 	w->bytes = (size_t)bytes;
-	if (w->bytes < len)
-		w->raised = WHOLE_RAISES;
+	if (bytes < half)
+		w->raised = WAIT_RAISES;
 }
 
 /* Part of a message is on its way. 1 consumed, 0 no room to note it now, -errno. */
@@ -353,7 +355,7 @@ static int parse_chunk(struct recv_comm *rc, const struct wire_rec *rec)
 	p = req->data + rec->value - (DEVMEM_MUTANT(chunk_base) && rec->value ? 1 : 0);
 	if (chunk_queue_add(&rc->queue[rec->sock], req, p, rec->len) < 0)
 		return 0;
-	wait_for_whole(rc, rec->sock, rec->len);
+	wait_for_half(rc, rec->sock, rec->len);
 	req->covered += rec->len;
 	ctrl_in_skip(&rc->ctrl, sizeof(*rec));
 	return 1;
@@ -426,7 +428,7 @@ static bool lends_too_much(const struct recv_comm *rc, const struct data_sock *d
 /* Is anything known to come on socket @i that can be taken now? */
 static bool may_read(const struct recv_comm *rc, int i)
 {
-	return !chunk_queue_empty(&rc->queue[i]) && !rc->whole[i].drained && rc->budget > 0 &&
+	return !chunk_queue_empty(&rc->queue[i]) && !rc->wait[i].drained && rc->budget > 0 &&
 	       !lends_too_much(rc, &rc->base.socks[i]);
 }
 
@@ -442,7 +444,7 @@ static int pull_chunks(struct recv_comm *rc, int i)
 		ssize_t n = chunk_queue_read(q, ds, &rc->reader);
 
 		/* Without events the next look is as good now. */
-		rc->whole[i].drained = rc->reader.drained && (n < 0 || rc->whole[i].bytes);
+		rc->wait[i].drained = rc->reader.drained && (n < 0 || rc->wait[i].bytes);
 		if (!rc->reader.drained)
 			sock_events_left(&rc->events, i);
 		if (n == -EAGAIN)
@@ -508,7 +510,7 @@ static bool is_due(const struct recv_comm *rc)
 	int i;
 
 	for (i = 0; i < rc->base.n_socks; i++)
-		if (!chunk_queue_empty(&rc->queue[i]) && !rc->whole[i].drained)
+		if (!chunk_queue_empty(&rc->queue[i]) && !rc->wait[i].drained)
 			return true;
 	return false;
 }
@@ -532,7 +534,7 @@ static bool reads_data(struct recv_comm *rc, int i, bool moved)
 {
 	if (!may_read(rc, i))
 		return false;
-	if (rc->whole[i].bytes && coming(rc, i) >= rc->whole[i].bytes)
+	if (rc->wait[i].bytes && coming(rc, i) >= rc->wait[i].bytes)
 		return sock_events_may_read(&rc->events, i);
 	return moved || !(rc->dry & (rc->dry - 1)) || rc->dry % DATA_LOOKS == 0;
 }
@@ -573,7 +575,7 @@ static int progress(struct recv_comm *rc)
 
 	rc->budget = COMM_CALL_BYTES;
 	for (i = 0; i < rc->base.n_socks; i++)
-		rc->whole[i].drained = false;
+		rc->wait[i].drained = false;
 	sock_events_look(&rc->events);
 	do {
 		r = read_all(rc);
