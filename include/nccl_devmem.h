@@ -21,7 +21,7 @@ extern "C" {
 	C(msgs_received, "messages received")                                           \
 	C(sent_inline, "payload bytes sent in the control stream")                      \
 	C(sent_copy, "payload bytes sent by copy")                                      \
-	C(sent_zerocopy, "payload bytes sent by MSG_ZEROCOPY from host memory")         \
+	C(sent_zerocopy, "payload bytes sent from host memory: MSG_ZEROCOPY, or lent")  \
 	C(sent_devmem, "payload bytes sent from a dmabuf")                              \
 	C(recv_inline, "payload bytes received in the control stream")                  \
 	C(recv_copy, "payload bytes received by copy")                                  \
