@@ -5,6 +5,7 @@
 
 #include "base/counter.h"
 #include "comm/ack_stream.h"
+#include "comm/sock.h"
 
 int ack_in_look(struct ack_in *in, int fd, uint32_t posted)
 {
@@ -37,14 +38,10 @@ int ack_in_look(struct ack_in *in, int fd, uint32_t posted)
 
 static bool send_rest(struct ack_out *out, int fd)
 {
-	const uint8_t *end = (const uint8_t *)&out->buf + sizeof(out->buf);
-	ssize_t n;
+	size_t pos = sizeof(out->buf) - out->left;
+	int r = sock_write_some(fd, &out->buf, sizeof(out->buf), &pos);
 
-	counter_inc(sys_ctrl);
-	n = send(fd, end - out->left, out->left, MSG_DONTWAIT | MSG_NOSIGNAL);
-	if (n < 0)
-		n = errno == EAGAIN || errno == EINTR ? 0 : (ssize_t)out->left;
-	out->left -= (size_t)n;
+	out->left = r < 0 ? 0 : sizeof(out->buf) - pos;
 	return out->left == 0;
 }
 

@@ -5,7 +5,7 @@
  * unit-libs: devmem_path
  * unit-wrap: splice
  */
-#include "unit.h"
+#include "kernel_page.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -222,21 +222,6 @@ static void test_partly_unreadable(void **state)
 	assert_memory_equal(source, target, PAGE);
 	expect_nothing();
 	assert_ok(mprotect(source + PAGE, PAGE, PROT_READ | PROT_WRITE));
-}
-
-/* The first page of [vvar], which the kernel shares with every process: readable, but VM_PFNMAP as memory of devices is. NULL without one. */
-static void *kernel_page(void)
-{
-	FILE *f = fopen("/proc/self/maps", "re");
-	void *ret = NULL;
-	char line[512];
-
-	assert_non_null(f);
-	while (!ret && fgets(line, sizeof(line), f))
-		if (strstr(line, "[vvar]"))
-			ret = (void *)strtoul(line, NULL, 16);
-	fclose(f);
-	return ret;
 }
 
 static void test_device_memory(void **state)

@@ -3,7 +3,8 @@
  * Memory lent to the socket, through the plugin: a send is done when the peer has read it and not before, whatever is in between; and where
  * lending does not work, messages are copied, which is said.
  */
-#include "unit.h"
+#include "kernel_page.h"
+#include "net_pair.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -12,8 +13,6 @@
 #include <unistd.h>
 
 #include "base/counter.h"
-#include "comm/net.h"
-#include "comm/sock.h"
 
 #define KIB	1024UL
 #define MIB	(1024 * KIB)
@@ -21,8 +20,6 @@
 #define AT_ONCE 6
 /* Asked that often without anything moving, nothing will. */
 #define OFTEN 500
-/* Longer than any stall of the machine. */
-#define WAIT_MS 60000
 
 static struct comm *tx, *rx;
 static struct mr *tx_mr, *rx_mr;
@@ -31,24 +28,11 @@ static uint8_t *source, *target;
 
 static int open_pair(const char *sockets, const char *send)
 {
-	uint8_t handle[NET_HANDLE_SIZE] __attribute__((aligned(8)));
-	int64_t end = now_ms() + WAIT_MS;
-	struct listen_comm *listen = NULL;
-
 	setenv("NCCL_DEVMEM_SOCKETS", sockets, 1);
 	setenv("NCCL_DEVMEM_SEND", send, 1);
 	unit_log_clear();
-	tx = rx = NULL;
 	assert_ok(net_init());
-	assert_ok(net_listen(0, handle, &listen));
-	while (!tx || !rx) {
-		if (!tx)
-			assert_ok(net_connect(0, handle, &tx));
-		if (!rx)
-			assert_ok(net_accept(listen, &rx));
-		assert_true(now_ms() < end);
-	}
-	assert_ok(net_close_listen(listen));
+	net_pair_open(&tx, &rx);
 	source = calloc(AT_ONCE, LARGEST);
 	target = calloc(AT_ONCE, LARGEST);
 	assert_ok(net_reg_mr(tx, source, AT_ONCE * LARGEST, NET_PTR_HOST, &tx_mr));
@@ -143,23 +127,6 @@ static struct request *post_recv(size_t slot, size_t size)
 	assert_ok(net_irecv(rx, target + slot * LARGEST, size, 0, rx_mr, false, &req));
 	assert_non_null(req);
 	return req;
-}
-
-static bool is_done(struct request *req)
-{
-	size_t size = 0;
-	int done = 0;
-
-	assert_ok(net_test(req, &done, &size));
-	return done;
-}
-
-static void finish(struct request *req)
-{
-	int64_t end = now_ms() + WAIT_MS;
-
-	while (!is_done(req))
-		assert_true(now_ms() < end);
 }
 
 static void expect_waiting(struct request *req)
@@ -429,21 +396,6 @@ static void test_no_descriptors(void **state)
 		"send path copy instead of zerocopy: making a pipe to lend memory through: Too many open files");
 	expect_copied();
 	assert_int_equal(counter_read(steps_down) - steps, 1);
-}
-
-/* The first page of [vvar], which the kernel shares with every process: readable, but VM_PFNMAP as memory of devices is. NULL without one. */
-static void *kernel_page(void)
-{
-	FILE *f = fopen("/proc/self/maps", "re");
-	void *ret = NULL;
-	char line[512];
-
-	assert_non_null(f);
-	while (!ret && fgets(line, sizeof(line), f))
-		if (strstr(line, "[vvar]"))
-			ret = (void *)strtoul(line, NULL, 16);
-	fclose(f);
-	return ret;
 }
 
 /*

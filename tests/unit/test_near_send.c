@@ -3,7 +3,7 @@
  * Sending to a peer on the same host: how large the sockets' buffers are, and what is left behind of messages that follow one another so
  * that it fills no packet of its own. Nothing may stay behind for good.
  */
-#include "unit.h"
+#include "net_pair.h"
 
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -12,15 +12,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "comm/net.h"
-#include "comm/sock.h"
 
 #define LARGEST (2UL << 20)
 #define SLOT	(64UL << 10)
 #define MANY	200
 #define IN_TURN 8
-/* Longer than any stall of the machine. */
-#define WAIT_MS 60000
 
 static struct comm *tx, *rx;
 static struct mr *tx_mr, *rx_mr;
@@ -28,22 +24,9 @@ static uint8_t source[LARGEST], target[LARGEST];
 
 static int setup(void **state)
 {
-	uint8_t handle[NET_HANDLE_SIZE] __attribute__((aligned(8)));
-	int64_t end = now_ms() + WAIT_MS;
-	struct listen_comm *listen = NULL;
-
 	(void)state;
-	tx = rx = NULL;
 	assert_ok(net_init());
-	assert_ok(net_listen(0, handle, &listen));
-	while (!tx || !rx) {
-		if (!tx)
-			assert_ok(net_connect(0, handle, &tx));
-		if (!rx)
-			assert_ok(net_accept(listen, &rx));
-		assert_true(now_ms() < end);
-	}
-	assert_ok(net_close_listen(listen));
+	net_pair_open(&tx, &rx);
 	assert_ok(net_reg_mr(tx, source, sizeof(source), NET_PTR_HOST, &tx_mr));
 	assert_ok(net_reg_mr(rx, target, sizeof(target), NET_PTR_HOST, &rx_mr));
 	for (size_t i = 0; i < LARGEST; i++)
@@ -73,23 +56,6 @@ static struct request *post(bool send, size_t offset, size_t size)
 		assert_ok(net_irecv(rx, target + offset, size, 0, rx_mr, false, &req));
 	assert_non_null(req);
 	return req;
-}
-
-static bool is_done(struct request *req)
-{
-	size_t size = 0;
-	int done = 0;
-
-	assert_ok(net_test(req, &done, &size));
-	return done;
-}
-
-static void finish(struct request *req)
-{
-	int64_t end = now_ms() + WAIT_MS;
-
-	while (!is_done(req))
-		assert_true(now_ms() < end);
 }
 
 /* Sends and receives, each in turn, until both are done. */
